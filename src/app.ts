@@ -1,0 +1,233 @@
+/** The nouns: an app, its target, its policy, its state, and the pure `transition` between states. */
+
+/** Identity of an app: the provider it lives on, and that provider's own id for it (opaque to us). */
+export interface AppRef {
+  readonly provider: string;
+  readonly id: string;
+}
+
+/** A map key for an `AppRef`; the separator cannot occur in a provider's name. */
+export function refKey(ref: AppRef): string {
+  return `${ref.provider}/${ref.id}`;
+}
+
+/** Where requests for an app go. */
+export interface Target {
+  /** Scheme, host and port without a trailing slash: `http://127.0.0.1:8081`. */
+  readonly origin: string;
+  /** The `Host` header the target expects: `127.0.0.1:8081`, `x.osc-fr1.scalingo.io`. */
+  readonly host: string;
+}
+
+/** @param origin an absolute `http:` or `https:` URL; path, query and credentials are dropped */
+export function targetOf(origin: string): Target {
+  const url = new URL(origin);
+  return { origin: url.origin, host: url.host };
+}
+
+/** How to find out whether a target answers. */
+export interface HealthCheck {
+  /** Path that must answer 2xx; `null`: any HTTP answer of the app itself to `/` will do. */
+  readonly path: string | null;
+}
+
+/** What configuration and rules say about one app. Replaced as a whole when the rules change. */
+export interface Policy {
+  /** Idle time after which a sweep puts the app to sleep, in ms; 0: at once; `null`: never. */
+  readonly maxIdleMs: number | null;
+  /** Keys of the apps woken together with this one; its own key never appears here. */
+  readonly linkedKeys: readonly string[];
+  readonly health: HealthCheck;
+  /** Time a wake may take from the provider call to the first healthy answer, in ms; `null`: the provider's own. */
+  readonly wakeTimeoutMs: number | null;
+  /** Send the client's `Host` to the target instead of the target's own. */
+  readonly preserveHost: boolean;
+  /** Listed in `REGISTRY_IGNORED_APPS`: reachable and woken, but never put to sleep. */
+  readonly ignored: boolean;
+}
+
+/** What a provider needs to bring an app back exactly as it was. `none`: the provider remembers by itself. */
+export type Snapshot =
+  | { readonly kind: "none" }
+  | {
+      readonly kind: "quantities";
+      readonly processes: readonly { type: string; quantity: number; size?: string }[];
+    }
+  | {
+      readonly kind: "replicas";
+      readonly workloads: readonly { id: string; replicas: number }[];
+    }
+  | {
+      readonly kind: "members";
+      readonly ids: readonly string[];
+      readonly mode: "stop" | "suspend" | "pause";
+    };
+
+/**
+ * Where an app is in its life. `fence` is the token of the transition in flight: what another
+ * transition started cannot be finished by this one.
+ */
+export type AppState =
+  | { readonly kind: "unknown"; readonly sinceMs: number }
+  | { readonly kind: "asleep"; readonly sinceMs: number }
+  | { readonly kind: "waking"; readonly sinceMs: number; readonly fence: number }
+  | { readonly kind: "awake"; readonly sinceMs: number; readonly target: Target }
+  | {
+      readonly kind: "draining";
+      readonly sinceMs: number;
+      readonly fence: number;
+      readonly target: Target;
+    }
+  | { readonly kind: "stopping"; readonly sinceMs: number; readonly fence: number }
+  | {
+      readonly kind: "failed";
+      readonly sinceMs: number;
+      readonly why: string;
+      /** Before this time a request is told why; from it on, a request tries a wake again. */
+      readonly retryAtMs: number;
+    };
+
+/** What can happen to an app. Everything but `observed` belongs to a transition and carries its fence. */
+export type Happening =
+  | { readonly kind: "wake-begun"; readonly fence: number }
+  | { readonly kind: "wake-done"; readonly fence: number; readonly target: Target }
+  | {
+      readonly kind: "wake-failed";
+      readonly fence: number;
+      readonly why: string;
+      readonly retryAtMs: number;
+    }
+  | { readonly kind: "drain-begun"; readonly fence: number }
+  | { readonly kind: "drain-cancelled"; readonly fence: number }
+  | { readonly kind: "stop-begun"; readonly fence: number }
+  | { readonly kind: "stop-done"; readonly fence: number }
+  | { readonly kind: "stop-failed"; readonly fence: number; readonly target: Target | null }
+  | { readonly kind: "observed"; readonly as: "asleep" }
+  | { readonly kind: "observed"; readonly as: "awake"; readonly target: Target }
+  | {
+      readonly kind: "observed";
+      readonly as: "failed";
+      readonly why: string;
+      readonly retryAtMs: number;
+    };
+
+/**
+ * The next state, or `null` when the happening is stale (another fence) or not possible here.
+ * Pure. Observations never interrupt a transition in flight: whoever runs it looks for itself.
+ */
+export function transition(state: AppState, happening: Happening, nowMs: number): AppState | null {
+  switch (happening.kind) {
+    case "wake-begun":
+      return mayBeginWake(state)
+        ? { kind: "waking", sinceMs: nowMs, fence: happening.fence }
+        : null;
+    case "wake-done":
+      return isInFlight(state, "waking", happening.fence)
+        ? { kind: "awake", sinceMs: nowMs, target: happening.target }
+        : null;
+    case "wake-failed":
+      return isInFlight(state, "waking", happening.fence) ? failed(happening, nowMs) : null;
+    case "drain-begun":
+      return state.kind === "awake"
+        ? { kind: "draining", sinceMs: nowMs, fence: happening.fence, target: state.target }
+        : null;
+    case "drain-cancelled":
+      return state.kind === "draining" && state.fence === happening.fence
+        ? { kind: "awake", sinceMs: nowMs, target: state.target }
+        : null;
+    case "stop-begun":
+      return isInFlight(state, "draining", happening.fence)
+        ? { kind: "stopping", sinceMs: nowMs, fence: happening.fence }
+        : null;
+    case "stop-done":
+      return isInFlight(state, "stopping", happening.fence)
+        ? { kind: "asleep", sinceMs: nowMs }
+        : null;
+    case "stop-failed":
+      if (!isInFlight(state, "stopping", happening.fence)) return null;
+      return happening.target === null
+        ? { kind: "unknown", sinceMs: nowMs }
+        : { kind: "awake", sinceMs: nowMs, target: happening.target };
+    case "observed":
+      return observed(state, happening, nowMs);
+  }
+}
+
+/** True while a wake or a sleep of ours is under way, so that no other may begin. */
+export function isInTransit(state: AppState): boolean {
+  return state.kind === "waking" || state.kind === "draining" || state.kind === "stopping";
+}
+
+/** An awake app is woken again when its target turned out to be down: the wake verifies, then repairs. */
+function mayBeginWake(state: AppState): boolean {
+  return !isInTransit(state);
+}
+
+function isInFlight(
+  state: AppState,
+  kind: "waking" | "draining" | "stopping",
+  fence: number,
+): boolean {
+  return state.kind === kind && state.fence === fence;
+}
+
+function failed(happening: { why: string; retryAtMs: number }, nowMs: number): AppState {
+  return { kind: "failed", sinceMs: nowMs, why: happening.why, retryAtMs: happening.retryAtMs };
+}
+
+function observed(
+  state: AppState,
+  happening: Extract<Happening, { kind: "observed" }>,
+  nowMs: number,
+): AppState | null {
+  if (isInTransit(state)) return null;
+  switch (happening.as) {
+    case "asleep":
+      // A failure keeps its reason until a wake was tried again: "asleep" would hide why.
+      if (state.kind === "asleep" || (state.kind === "failed" && nowMs < state.retryAtMs))
+        return null;
+      return { kind: "asleep", sinceMs: nowMs };
+    case "awake":
+      return state.kind === "awake" && state.target.origin === happening.target.origin
+        ? null
+        : { kind: "awake", sinceMs: nowMs, target: happening.target };
+    case "failed":
+      return state.kind === "failed" ? null : failed(happening, nowMs);
+  }
+}
+
+/**
+ * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
+ * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `policy`, `links` and
+ * `linkedFrom` to the app table.
+ */
+export interface App {
+  readonly ref: AppRef;
+  /** What users see and what the Host's first label is compared with; lower case. */
+  readonly key: string;
+  /** The platform puts it to sleep and wakes it by itself: it is never stopped by us. */
+  readonly sleepsByItself: boolean;
+  readonly firstSeenMs: number;
+  policy: Policy;
+  state: AppState;
+  /** Token of the newest transition of this app; only grows. */
+  fence: number;
+  snapshot: Snapshot | null;
+  /** The last target known to have answered; kept while asleep. */
+  lastTarget: Target | null;
+  /** Requests and sockets that use the app now, held ones included. */
+  leases: number;
+  /** When the idle clock was last started: last lease released, first seen, or our own start. */
+  idleSinceMs: number;
+  /** Last use by a client, kept over restarts; `null`: never. */
+  lastUsedMs: number | null;
+  /** Durations of this app's latest wakes, newest last, in ms; at most `WAKE_HISTORY_MAX`. */
+  wakeHistoryMs: readonly number[];
+  /** Apps woken with this one, directly or through others; never itself. */
+  links: readonly App[];
+  /** Apps whose use counts as use of this one. */
+  linkedFrom: readonly App[];
+}
+
+/** How many past wakes the estimate of the next one is made from. */
+export const WAKE_HISTORY_MAX = 20;

@@ -1,0 +1,129 @@
+/** The one frozen result of reading environment, flags and `paastis.yml`. */
+
+import type { Target } from "./app.ts";
+
+/** Settings that a rule or an app's entry may give. A missing field leaves what earlier rules said. */
+export interface Settings {
+  /** Key of the app that answers for the label that matched. */
+  readonly appName?: string;
+  /** Minutes; 0: as soon as a sweep finds it unused; `"never"`: never. */
+  readonly maxIdleMinutes?: number | "never";
+  /** Keys of apps that are woken with this one. */
+  readonly linkedApps?: readonly string[];
+  /** Path that must answer 2xx before the app counts as ready. */
+  readonly health?: string;
+  /** Longest a wake may take, in seconds. */
+  readonly wakeTimeoutSeconds?: number;
+  /** Send the client's `Host` to the app instead of the target's. */
+  readonly preserveHost?: boolean;
+}
+
+/** An entry of `rules`. Strings in `settings` may hold `$1`…`$9`, filled from the pattern's groups. */
+export interface Rule {
+  /** Matches when found anywhere in the key, unless anchored. No flags. */
+  readonly pattern: RegExp;
+  readonly settings: Settings;
+}
+
+/** An app of `apps` that Paastis starts and stops itself. */
+export interface ProcessDeclaration {
+  readonly provider: "process";
+  readonly key: string;
+  /** Run by `sh -c`. */
+  readonly command: string;
+  /** Absolute; relative paths in the file count from the file's folder. */
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Fixed port, or `null` for a free one at each wake. */
+  readonly port: number | null;
+  /** Signal that asks it to stop, such as `SIGTERM`. */
+  readonly stopSignal: NodeJS.Signals;
+  /** How long it may take to stop before it is killed, in ms. */
+  readonly stopTimeoutMs: number;
+  readonly settings: Settings;
+}
+
+/** An app of `apps` that lives elsewhere and sleeps and wakes by itself. */
+export interface HttpDeclaration {
+  readonly provider: "http";
+  readonly key: string;
+  /** At least one; the first is the active one. */
+  readonly targets: readonly Target[];
+  readonly settings: Settings;
+}
+
+export type Declaration = ProcessDeclaration | HttpDeclaration;
+
+/** Providers this version can be told to use. */
+export const PROVIDER_NAMES = ["process", "http"] as const;
+
+export type ProviderName = (typeof PROVIDER_NAMES)[number];
+
+/** The part of the configuration that `paastis.yml` gives and that is replaced when the file changes. */
+export interface AppsConfig {
+  readonly apps: readonly Declaration[];
+  readonly rules: readonly Rule[];
+}
+
+/** Shell commands around wakes and sleeps. */
+export interface HookCommands {
+  readonly beforeStart: string | null;
+  readonly afterStart: string | null;
+  readonly beforeStop: string | null;
+  readonly afterStop: string | null;
+  /** Longest a hook may run before it is killed and counts as failed. */
+  readonly timeoutMs: number;
+}
+
+/** Limits on requests that wait for an app. */
+export interface HoldLimits {
+  /** Longest a request waits before it is told to come back. */
+  readonly maxMs: number;
+  /** How long a browser navigation waits before it gets the waiting page. */
+  readonly graceMs: number;
+  readonly maxPerApp: number;
+  readonly maxTotal: number;
+}
+
+/** Everything the program was told. Deeply frozen. */
+export interface Config {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly registryType: "sqlite" | "in-memory";
+  readonly eventsStoreType: "sqlite" | "in-memory";
+  /** Keys in lower case. */
+  readonly ignoredApps: readonly string[];
+  /** Five fields, or six with seconds first. */
+  readonly sweepCron: string;
+  /** Default idle time of every app; 0: as soon as a sweep finds it unused. */
+  readonly maxIdleMs: number;
+  /** In the order given, each once; providers that apps of `paastis.yml` need are added. */
+  readonly providers: readonly ProviderName[];
+  readonly providerRegion: string | null;
+  readonly hooks: HookCommands;
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Key of the app that answers where no other does. */
+  readonly defaultApp: string | null;
+  readonly hold: HoldLimits;
+  readonly upstream: {
+    readonly connectTimeoutMs: number;
+    /** Longest to wait for an answer's head; `null`: no limit. */
+    readonly timeoutMs: number | null;
+  };
+  readonly forwarded: {
+    /** Whether `X-Forwarded-*` and `Via` are sent. */
+    readonly enabled: boolean;
+    /** Addresses and CIDRs whose own `X-Forwarded-*` are believed. */
+    readonly trustedProxies: readonly string[];
+  };
+  /** How long requests in flight may take to finish when the program is told to stop. */
+  readonly shutdownTimeoutMs: number;
+  /** The `paastis.yml` that was read, absolute; `null` when there is none. */
+  readonly file: string | null;
+  readonly apps: AppsConfig;
+  /** What child processes inherit: the environment without our own variables, so without our secrets. */
+  readonly childEnvironment: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,112 @@
+/** The seam between the core, which decides, and an engine, which carries bytes. */
+
+import type { App, Target } from "../app.ts";
+
+/** The head of a request, however it was read. */
+export interface RequestHead {
+  readonly method: string;
+  /** Path and query, in origin form. The fetch engine can only give it normalised. */
+  readonly target: string;
+  /** The `Host` header as it came; `null` when there is none. */
+  readonly host: string | null;
+  /** The peer's address, without `::ffff:`; empty when the listener has none. */
+  readonly clientAddress: string;
+  /** A header's value, by lower-case name; several are joined by `, `; `null` when absent. */
+  header(name: string): string | null;
+}
+
+/** A response that Paastis makes itself. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** The whole body, or its pieces as they come. A stream is ended with `return()` when the client leaves. */
+  readonly body: string | AsyncIterable<string>;
+}
+
+/**
+ * The right to forward one request to one target. It is also the lease that keeps the app awake: whoever
+ * holds it must hand it back exactly once, by `release`, `failed` or a non-null `answered`.
+ */
+export interface Exchange {
+  readonly kind: "forward";
+  readonly app: App;
+  readonly target: Target;
+  /** The request, for the case that it must be admitted again. */
+  readonly head: RequestHead;
+  /** When the request was first admitted; the hold's budget counts from here. */
+  readonly admittedMs: number;
+  /** How often forwarding this request failed already. */
+  readonly failures: number;
+}
+
+/** Settled at once: forward it, or send this answer. */
+export type Decision = Exchange | { readonly kind: "answer"; readonly answer: Answer };
+
+/** The request waits, its body unread. */
+export interface Held {
+  readonly kind: "held";
+  /** Never rejects. */
+  readonly decision: Promise<Decision>;
+  /** The client left. Afterwards `decision` may never settle, and nothing is to be handed back. */
+  abandon(): void;
+}
+
+export type Admission = Decision | Held;
+
+/** Why a request could not be carried to its target or the answer not back. */
+export interface ForwardFailure {
+  /**
+   * - `unreachable`: no connection could be made, so the target has seen nothing
+   * - `broken`: the connection ended or spoke something else before the answer's head was complete
+   * - `timeout`: connected, but no answer's head in time
+   */
+  readonly kind: "unreachable" | "broken" | "timeout";
+  /** For people. */
+  readonly message: string;
+  /** The request can be sent once more: its body is untouched, and doing it twice does no harm. */
+  readonly replayable: boolean;
+}
+
+/** The head of a target's answer, as far as the core looks at it. */
+export interface AnswerHead {
+  readonly status: number;
+  header(name: string): string | null;
+}
+
+/**
+ * The core, as an engine sees it. Everything is synchronous while the app is awake; nothing throws.
+ */
+export interface RequestHandler {
+  /** Decides on a request. Called once its head is complete and found well-formed. */
+  admit(head: RequestHead): Admission;
+  /**
+   * Reports the head of the target's answer before it is passed on.
+   * @returns `null`: pass it on. Otherwise the answer was the platform's "down" page: drop it and follow the
+   *   admission; `exchange` has been handed back. Only when `replayable`.
+   */
+  answered(exchange: Exchange, answer: AnswerHead, replayable: boolean): Admission | null;
+  /** Reports that no answer came. Hands `exchange` back; follow the admission instead. */
+  failed(exchange: Exchange, failure: ForwardFailure): Admission;
+  /** Hands an exchange back after its last byte, or after the upgraded connection has closed. */
+  release(exchange: Exchange): void;
+  /** The answer for a request that the engine itself must refuse. */
+  refuse(
+    code: "invalid_host" | "invalid_request" | "method_refused",
+    why: string,
+    head: RequestHead,
+  ): Answer;
+}
+
+/** An engine that listens. */
+export interface Engine {
+  readonly name: "fetch" | "socket";
+  /** The port it listens on. */
+  readonly port: number;
+  /** Requests and sockets under way. */
+  readonly inFlight: number;
+  /**
+   * Stops accepting, lets what is under way finish for at most `graceMs`, closes WebSockets with 1001, then
+   * cuts what is left. Resolves when all is closed. A second call with a shorter grace hurries the first.
+   */
+  stop(graceMs: number): Promise<void>;
+}

@@ -1,0 +1,123 @@
+/** Every failure the program can report: one table of codes, one error class. */
+
+/** Exit status for a configuration that cannot be used (`EX_CONFIG` of sysexits.h). */
+export const EXIT_CONFIG = 78;
+
+/** What a code means, for the answer's status and for the README's table. */
+export interface ErrorEntry {
+  /** HTTP status of the answer. */
+  readonly status: number;
+  /** One sentence without the app's name. */
+  readonly meaning: string;
+  /** The setting that changes it, or what else to do. */
+  readonly remedy: string;
+}
+
+/** Codes of the answers that Paastis gives itself, sent as `paastis-error`. They are stable. */
+export const ANSWER_CODES = {
+  invalid_host: {
+    status: 400,
+    meaning: "The request has no usable Host header.",
+    remedy: "Send exactly one Host header with a host name and, if needed, a port.",
+  },
+  invalid_request: {
+    status: 400,
+    meaning: "The request cannot be forwarded without changing its meaning.",
+    remedy: "Send a request that RFC 9112 allows; the answer says what was wrong with this one.",
+  },
+  method_refused: {
+    status: 405,
+    meaning: "CONNECT and TRACE are not forwarded.",
+    remedy: "Use another method.",
+  },
+  unknown_app: {
+    status: 404,
+    meaning: "No app answers for this host.",
+    remedy:
+      "Use a host whose first label is the key of an app; `DEFAULT_APP` names one for all other hosts.",
+  },
+  starting: {
+    status: 503,
+    meaning: "Paastis has just started and does not know its apps yet.",
+    remedy: "Try again in a few seconds.",
+  },
+  app_waking: {
+    status: 503,
+    meaning: "The app is waking up and was not ready in time.",
+    remedy: "Try again after `Retry-After` seconds; `HOLD_MAX_MS` says how long a request is held.",
+  },
+  app_failed: {
+    status: 503,
+    meaning: "The app could not be woken.",
+    remedy:
+      "Read the reason and the app's output; the next request after `Retry-After` tries again.",
+  },
+  hold_full: {
+    status: 503,
+    meaning: "Too many requests already wait for apps to wake.",
+    remedy: "Try again later, or raise `HOLD_MAX_PER_APP` or `HOLD_MAX_TOTAL`.",
+  },
+  upstream_unreachable: {
+    status: 502,
+    meaning: "The app is awake, but no connection to it could be made.",
+    remedy: "Look at the app's output; check its address and port.",
+  },
+  upstream_broken: {
+    status: 502,
+    meaning: "The app closed the connection or answered with something that is not HTTP.",
+    remedy: "Look at the app's output.",
+  },
+  upstream_timeout: {
+    status: 504,
+    meaning: "The app did not begin to answer in time.",
+    remedy: "Make the app answer sooner, or raise `UPSTREAM_TIMEOUT_MS`.",
+  },
+  shutting_down: {
+    status: 503,
+    meaning: "Paastis is shutting down.",
+    remedy: "Try again in a few seconds.",
+  },
+  internal: {
+    status: 500,
+    meaning: "Paastis made a mistake.",
+    remedy: "The log has the details under the same reference; please report it.",
+  },
+} as const satisfies Readonly<Record<string, ErrorEntry>>;
+
+export type AnswerCode = keyof typeof ANSWER_CODES;
+
+/** Codes of failures that stop the program or a command. */
+export type FailureCode = "config_invalid" | "data_dir_in_use" | "listen_failed" | "usage";
+
+/** What a person needs to act on a failure. */
+export interface Explanation {
+  /** What was tried. */
+  readonly what: string;
+  /** Why it failed, with the present value. */
+  readonly why: string;
+  /** What to do next. */
+  readonly next: string;
+}
+
+/** An expected failure, explained. Programming errors stay plain `Error`. */
+export class PaastisError extends Error {
+  override readonly name = "PaastisError";
+  readonly code: AnswerCode | FailureCode;
+  readonly explanation: Explanation;
+
+  constructor(code: AnswerCode | FailureCode, explanation: Explanation, cause?: unknown) {
+    super(`${explanation.what}: ${explanation.why}. ${explanation.next}`, { cause });
+    this.code = code;
+    this.explanation = explanation;
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** For the end of an exhaustive `switch`: the compiler proves that it cannot be reached. */
+export function assertNever(value: never): never {
+  throw new Error(`Unexpected value: ${JSON.stringify(value)}`);
+}

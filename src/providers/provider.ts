@@ -1,0 +1,131 @@
+/** What a provider must be able to do, and how it says that it could not. */
+
+import type { HealthCheck, Snapshot, Target } from "../app.ts";
+
+/**
+ * What a platform reports about one app.
+ * - `deploying`: somebody's deployment runs; the app must not be stopped
+ * - `failed`: it will not come up by itself
+ * - `blocked`: billing, moderation or maintenance; a human must act
+ * - `unmanaged`: exists, but has nothing to put to sleep
+ * - `unknown`: a word of the platform that we do not know
+ */
+export type Phase =
+  | "awake"
+  | "asleep"
+  | "waking"
+  | "stopping"
+  | "deploying"
+  | "failed"
+  | "blocked"
+  | "unmanaged"
+  | "unknown";
+
+/** One look at one app. */
+export interface Observation {
+  readonly phase: Phase;
+  /** Where it answers; `null` when that is only known after a wake, or not reported. */
+  readonly target: Target | null;
+  /** For people: crash, exit status, last lines of output, billing, deployment id. */
+  readonly reason?: string;
+}
+
+/** One app in a provider's list. */
+export interface Listing {
+  readonly id: string;
+  /** The app's key; compared with the Host's first label, case-insensitively. */
+  readonly key: string;
+  /** `null` when the list call carries no state: the app is then observed on its own. */
+  readonly observation: Observation | null;
+  /** The platform sleeps and wakes the app by itself: a wake is a forward, a sleep is never asked for. */
+  readonly sleepsByItself: boolean;
+  /** The provider's own default for the app's health check; rules win over it. */
+  readonly health?: HealthCheck;
+}
+
+/** An operation that the platform goes on with after our call has returned. */
+export interface Operation {
+  readonly id: string;
+}
+
+/** How far one call brought a wake or a sleep. */
+export type Step =
+  | { readonly done: true; readonly target: Target | null }
+  | { readonly done: false; readonly operation: Operation; readonly pollAfterMs: number };
+
+/** What the core must know about a provider before it calls it. */
+export interface Capabilities {
+  /** Longest a wake may take by default, from the provider call to the first healthy answer, in ms. */
+  readonly wakeTimeoutMs: number;
+  /** Longest a sleep may take, from the provider call to "asleep", in ms. */
+  readonly sleepTimeoutMs: number;
+  /** An app that did not become healthy in time is worth nothing: stop it again, so that the next wake starts clean. */
+  readonly sleepAfterFailedWake: boolean;
+}
+
+/** Something a provider noticed by itself. */
+export interface Notice {
+  readonly id: string;
+  readonly observation: Observation;
+}
+
+/**
+ * A platform. All calls may be made at any time, in parallel for different apps; the lifecycle makes at most
+ * one wake or sleep call per app at a time. Each honours `signal` and rejects with a `ProviderError`.
+ */
+export interface Provider {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Every app there is, in the fewest calls the platform allows. */
+  list(signal: AbortSignal): Promise<readonly Listing[]>;
+  /** One fresh look at one app. */
+  observe(id: string, signal: AbortSignal): Promise<Observation>;
+  /** What `wake` will need later. Taken and stored before every `sleep`. */
+  takeSnapshot(id: string, signal: AbortSignal): Promise<Snapshot>;
+  /** Brings the app up. Safe to repeat: an app that is already up counts as done. */
+  wake(id: string, snapshot: Snapshot | null, signal: AbortSignal): Promise<Step>;
+  /** Takes the app down. Safe to repeat: an app that is already down counts as done. */
+  sleep(id: string, snapshot: Snapshot, signal: AbortSignal): Promise<Step>;
+  /** Asks how far an operation is. */
+  poll(id: string, operation: Operation, signal: AbortSignal): Promise<Step>;
+  /** Whether this answer is the platform saying that the app is down, rather than the app speaking. */
+  isDownAnswer?(status: number, header: (name: string) => string | null): boolean;
+  /** Calls `onNotice` whenever the platform reports a change by itself. Returns how to stop that. */
+  watch?(onNotice: (notice: Notice) => void): () => void;
+  /** The app is no longer declared: ends what still runs for it here. Only declared apps need it. */
+  forget?(id: string): Promise<void>;
+  /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
+  close(): Promise<void>;
+}
+
+/** Why a provider call failed, in words the core can act on. */
+export type ProviderErrorKind =
+  | "auth"
+  | "forbidden"
+  | "not-found"
+  | "invalid"
+  | "busy"
+  | "payment"
+  | "rate-limited"
+  | "unavailable"
+  | "network"
+  | "protocol"
+  | "failed";
+
+/** A provider call that did not do what was asked. Its message is for people and holds no secret. */
+export class ProviderError extends Error {
+  override readonly name = "ProviderError";
+  readonly kind: ProviderErrorKind;
+  /** How long to leave the provider alone, in ms; `null` when it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(
+    kind: ProviderErrorKind,
+    message: string,
+    options: { readonly cause?: unknown; readonly retryAfterMs?: number } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.kind = kind;
+    this.retryAfterMs = options.retryAfterMs ?? null;
+  }
+}
