@@ -24,6 +24,12 @@ export function createSystemClock(): Clock {
   };
 }
 
+/** Keeps the process alive, which the clock's timers do not, until the returned function is called. */
+export function keepAlive(): () => void {
+  const timer = setInterval(() => undefined, 0x7fffffff);
+  return () => clearInterval(timer);
+}
+
 /**
  * Waits `delayMs`, or less when `signal` is aborted: then it rejects with the signal's reason.
  * Nothing stays behind either way.

@@ -1,6 +1,6 @@
 /** What a provider must be able to do, and how it says that it could not. */
 
-import type { HealthCheck, Snapshot, Target } from "../app.ts";
+import type { Snapshot, Target } from "../app.ts";
 
 /**
  * What a platform reports about one app.
@@ -39,8 +39,6 @@ export interface Listing {
   readonly observation: Observation | null;
   /** The platform sleeps and wakes the app by itself: a wake is a forward, a sleep is never asked for. */
   readonly sleepsByItself: boolean;
-  /** The provider's own default for the app's health check; rules win over it. */
-  readonly health?: HealthCheck;
 }
 
 /** An operation that the platform goes on with after our call has returned. */

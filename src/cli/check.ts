@@ -1,0 +1,106 @@
+/** The verb `check`: says what the configuration means, or everything that is wrong with it. */
+
+import type { Config, Declaration, Rule } from "../config.ts";
+import { policyFor } from "../rules.ts";
+import { type ConfigFlags, configFrom } from "./config-flags.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+type Row = readonly string[];
+
+/** @returns the exit status: 0 when the configuration can be used, 78 when not */
+export function runCheck(flags: ConfigFlags, surroundings: Surroundings): number {
+  const loaded = configFrom(flags, surroundings);
+  if (typeof loaded === "number") return loaded;
+  surroundings.writeOut(summaryOf(loaded.config));
+  return 0;
+}
+
+function summaryOf(config: Config): string {
+  const { apps, rules } = config.apps;
+  return [
+    "This configuration can be used.\n",
+    table(mainSettings(config)),
+    section(
+      count(apps.length, "app"),
+      apps.map((app) => describeApp(app, config)),
+    ),
+    section(count(rules.length, "rule"), rules.map(describeRule)),
+  ].join("");
+}
+
+/** No hook's command: it may hold a secret. */
+function mainSettings(config: Config): Row[] {
+  const hooks = Object.values(config.hooks).filter((hook) => typeof hook === "string");
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  return [
+    ["listens on", config.port === 0 ? `${host}, any free port` : `${host}:${config.port}`],
+    ["file", config.file ?? "none (no paastis.yml here)"],
+    ["providers", config.providers.join(", ")],
+    ["sleeps", `${idle(config.maxIdleMs)}; sweeps at "${config.sweepCron}"`],
+    ["registry", storedIn(config.registryType, config)],
+    ["events", storedIn(config.eventsStoreType, config)],
+    ["default app", config.defaultApp ?? "none"],
+    ["ignored apps", config.ignoredApps.join(", ") || "none"],
+    ["hooks", hooks.length === 0 ? "none" : `${hooks.length} of 4`],
+  ];
+}
+
+function storedIn(type: Config["registryType"], config: Config): string {
+  return type === "sqlite" ? `sqlite in ${config.dataDir}` : "in memory, gone after a restart";
+}
+
+function describeApp(app: Declaration, config: Config): Row {
+  const policy = policyFor(
+    { key: app.key, declared: app.settings },
+    { rules: config.apps.rules, maxIdleMs: config.maxIdleMs, ignoredApps: config.ignoredApps },
+  );
+  const never = policy.ignored || policy.maxIdleMs === null;
+  const sleeps = never ? "never sleeps" : `sleeps ${idle(policy.maxIdleMs ?? 0)}`;
+  const links = policy.linkedKeys.length === 0 ? "" : `, wakes ${policy.linkedKeys.join(", ")}`;
+  return app.provider === "http"
+    ? [app.key, app.provider, `${app.targets[0]?.origin ?? ""}, sleeps by itself${links}`]
+    : [app.key, app.provider, `${sleeps}${links}`];
+}
+
+function describeRule(rule: Rule): Row {
+  const { appName, maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds, preserveHost } =
+    rule.settings;
+  const parts = [
+    appName !== undefined && `answered by ${appName}`,
+    maxIdleMinutes === "never" && "never sleeps",
+    typeof maxIdleMinutes === "number" && `sleeps ${idle(maxIdleMinutes * 60_000)}`,
+    linkedApps !== undefined && `wakes ${linkedApps.join(", ") || "no other"}`,
+    health !== undefined && `ready when ${health} answers 2xx`,
+    wakeTimeoutSeconds !== undefined && `wakes within ${wakeTimeoutSeconds} s`,
+    preserveHost !== undefined && (preserveHost ? "keeps the client's Host" : "own Host"),
+  ];
+  return [rule.pattern.source, parts.filter((part) => part !== false).join("; ") || "no settings"];
+}
+
+function idle(ms: number): string {
+  if (ms === 0) return "as soon as a sweep finds it unused";
+  return ms < 60_000 ? `after ${ms / 1000} s` : `after ${ms / 60_000} min`;
+}
+
+function count(number: number, noun: string): string {
+  if (number === 0) return `No ${noun}s`;
+  return number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
+}
+
+function section(title: string, rows: readonly Row[]): string {
+  return `\n${title}\n${table(rows)}`;
+}
+
+/** Columns as wide as their widest cell; the last is ragged. */
+function table(rows: readonly Row[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    });
+  }
+  return rows
+    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`)
+    .map((line) => `${line.trimEnd()}\n`)
+    .join("");
+}

@@ -1,0 +1,119 @@
+/** The part that decides, composed: from the table of apps to the handler that engines call. */
+
+import type { Activity } from "./activity.ts";
+import { createActivity } from "./activity.ts";
+import type { App, AppRef, Policy } from "./app.ts";
+import type { AppTable } from "./app-table.ts";
+import { createAppTable } from "./app-table.ts";
+import type { Clock } from "./clock.ts";
+import type { HoldLimits } from "./config.ts";
+import type { RequestHandler } from "./engines/engine.ts";
+import type { EventBus } from "./events.ts";
+import type { Probe } from "./health.ts";
+import type { HookRunner } from "./hooks.ts";
+import type { Sweeper } from "./idle.ts";
+import { createSweeper } from "./idle.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { createLifecycle } from "./lifecycle.ts";
+import type { Log } from "./log.ts";
+import type { Provider } from "./providers/provider.ts";
+import type { Reconciler } from "./reconcile.ts";
+import { createReconciler } from "./reconcile.ts";
+import type { Registry } from "./registry/registry.ts";
+import { createRouter } from "./router.ts";
+import { createServer } from "./server.ts";
+import type { Gate } from "./wake.ts";
+import { createGate } from "./wake.ts";
+
+/** Everything the core needs from outside: a test hands in its own world. */
+export interface CoreDeps {
+  readonly clock: Clock;
+  /** 0 to 1, exclusive. */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly registry: Registry;
+  readonly providers: readonly Provider[];
+  readonly events: EventBus;
+  readonly hooks: HookRunner;
+  readonly probe: Probe;
+  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  /** The key a Host's first label stands for. */
+  readonly keyOf: (label: string) => string;
+  readonly defaultKey: string | null;
+  readonly hold: HoldLimits;
+  readonly isStopping: () => boolean;
+}
+
+/** The core's parts, as the rest of the program uses them. */
+export interface Core {
+  readonly table: AppTable;
+  readonly activity: Activity;
+  readonly lifecycle: Lifecycle;
+  readonly reconciler: Reconciler;
+  readonly sweeper: Sweeper;
+  readonly gate: Gate;
+  readonly handler: RequestHandler;
+  /** Stops listening to the providers. */
+  unwatch(): void;
+}
+
+/** Nothing is asked, listened on or started yet, but for what providers report by themselves. */
+export function createCore(deps: CoreDeps): Core {
+  const { clock, log, providers } = deps;
+  const table = createAppTable();
+  const activity = createActivity(clock);
+  const providerOf = providerLookup(providers);
+  const downAnswerOf = (app: App) => providerOf(app).isDownAnswer ?? null;
+  const lifecycle = createLifecycle({
+    ...deps,
+    activity,
+    providerOf,
+    probe: (app, target, signal) =>
+      deps.probe({ target, check: app.policy.health, isDownAnswer: downAnswerOf(app), signal }),
+    isListed: (app) => table.byRef(app.ref) !== null,
+  });
+  const router = createRouter<App>({ ...deps, find: table.byKey });
+  const reconciler = createReconciler({
+    ...deps,
+    table,
+    lifecycle,
+    activity,
+    onChange: router.reset,
+  });
+  const { run, troubleOf, isComplete } = reconciler;
+  const sweeper = createSweeper({ table, lifecycle, clock, log, reconcile: run, troubleOf });
+  const gate = createGate({ ...deps, lifecycle, activity });
+  const handler = createServer({
+    ...deps,
+    router,
+    gate,
+    lifecycle,
+    activity,
+    downAnswerOf,
+    isComplete,
+  });
+  const unwatch = watch(providers, table, lifecycle);
+  return { table, activity, lifecycle, reconciler, sweeper, gate, handler, unwatch };
+}
+
+function providerLookup(providers: readonly Provider[]): (app: App) => Provider {
+  const byName = new Map(providers.map((provider) => [provider.name, provider]));
+  return (app) => {
+    const provider = byName.get(app.ref.provider);
+    if (provider === undefined) throw new Error(`${app.key} needs provider ${app.ref.provider}`);
+    return provider;
+  };
+}
+
+/** What providers notice by themselves corrects what we hold, as it happens. */
+function watch(providers: readonly Provider[], table: AppTable, lifecycle: Lifecycle): () => void {
+  const ends = providers.map((provider) =>
+    provider.watch?.(({ id, observation }) => {
+      const app = table.byRef({ provider: provider.name, id });
+      if (app !== null) lifecycle.observe(app, { observation });
+    }),
+  );
+  return () => {
+    for (const end of ends) end?.();
+  };
+}

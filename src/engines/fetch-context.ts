@@ -1,0 +1,115 @@
+/** What the parts of the fetch engine share, and the loop that follows an admission to its end. */
+
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { Forwarding, Leg } from "../headers.ts";
+import { publicAddressOf } from "../headers.ts";
+import type { Log } from "../log.ts";
+import type { Admission, Decision, Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
+import { answerToNobody, responseOf } from "./fetch-answer.ts";
+import type { Completions } from "./fetch-completion.ts";
+import type { Limits } from "./fetch-deadline.ts";
+
+/** A client's WebSocket and the target's, for the engine that must close them. */
+export interface OpenBridge {
+  /** Closes both sides, politely. */
+  close(code: number, reason: string): void;
+  /** Ends both sides now. */
+  cut(): void;
+}
+
+/** Everything one engine has. */
+export interface FetchContext {
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: Limits;
+  readonly forwarded: Config["forwarded"];
+  readonly isTrusted: (address: string) => boolean;
+  readonly completions: Completions;
+  readonly bridges: Set<OpenBridge>;
+}
+
+/** One request on its way. */
+export interface Journey {
+  readonly request: Request;
+  readonly head: RequestHead;
+  readonly forwarding: Forwarding;
+  /** The client's own `Origin`. */
+  readonly origin: string | null;
+}
+
+/** An attempt's result: another admission to follow, or the end. `undefined`: the connection was upgraded. */
+export type Outcome = Admission | { readonly kind: "carried"; readonly response?: Response };
+
+/** The client left: nothing is owed to anybody. */
+export const GONE: Outcome = Object.freeze({ kind: "carried" as const });
+
+/** Reads what must be known about the client before its headers are edited. */
+export function beginJourney(
+  context: FetchContext,
+  arrival: Pick<Journey, "request" | "head">,
+): Journey {
+  const { head } = arrival;
+  const address = head.clientAddress;
+  const trusted = context.isTrusted(address);
+  return {
+    ...arrival,
+    origin: head.header("origin"),
+    forwarding: {
+      enabled: context.forwarded.enabled,
+      peer: { address, trusted },
+      public: publicAddressOf(head.header, { scheme: "http", host: head.host ?? "" }, trusted),
+    },
+  };
+}
+
+/** How addresses are rewritten for this exchange. */
+export function legOf(journey: Journey, exchange: Exchange): Leg {
+  const { target, app } = exchange;
+  const host = app.policy.preserveHost ? (journey.head.host ?? target.host) : target.host;
+  return { public: journey.forwarding.public, target, host };
+}
+
+/** Follows admissions, attempt after attempt, until the client has its answer or has left. */
+export async function conduct(
+  context: FetchContext,
+  journey: Journey,
+  plan: {
+    readonly admission: Admission;
+    readonly attempt: (exchange: Exchange) => Promise<Outcome>;
+  },
+): Promise<Response | undefined> {
+  const { signal } = journey.request;
+  let next: Outcome = plan.admission;
+  for (;;) {
+    switch (next.kind) {
+      case "carried":
+        return next === GONE ? answerToNobody() : next.response;
+      case "answer":
+        return responseOf(next.answer, journey.head.method, context.log);
+      case "held":
+        next = (await decisionOf(next, signal)) ?? GONE;
+        break;
+      case "forward":
+        next = await plan.attempt(next);
+        break;
+    }
+  }
+}
+
+/** Waits for a held request's decision; `null` when the client left first, which is then reported once. */
+function decisionOf(held: Held, signal: AbortSignal): Promise<Decision | null> {
+  return new Promise((resolve) => {
+    const onAbort = () => {
+      held.abandon();
+      resolve(null);
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    void held.decision.then((decision) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(decision);
+    });
+  });
+}

@@ -1,0 +1,154 @@
+/** The fetch engine: listens with `Bun.serve`, forwards with `fetch`, bridges WebSockets. */
+
+import type { Server } from "bun";
+import { createTrust } from "../client-address.ts";
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import { ANSWER_CODES, type AnswerCode, messageOf, PaastisError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Engine, RequestHandler } from "./engine.ts";
+import { responseOf } from "./fetch-answer.ts";
+import { createCompletions } from "./fetch-completion.ts";
+import { beginJourney, type FetchContext } from "./fetch-context.ts";
+import { forward } from "./fetch-forward.ts";
+import { headOf, isWebSocketUpgrade, refusalOf } from "./fetch-request.ts";
+import { createStop } from "./fetch-stop.ts";
+import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
+
+export interface FetchEngineOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Longest to wait for a connection to a target that is not on this machine. */
+  readonly connectTimeoutMs: number;
+  /** Longest to wait for an answer's head; `null`: no limit. */
+  readonly responseTimeoutMs: number | null;
+  readonly forwarded: Config["forwarded"];
+}
+
+/**
+ * How long a connection may be silent while a request is under way, in seconds. It stays on the connection
+ * afterwards, so it is finite; more than 239 minutes would overflow the runtime's timer wheel.
+ */
+const SILENCE_MAX_S = 3600;
+
+/** How long a connection may be idle before its first request, in seconds. */
+const IDLE_MAX_S = 60;
+
+/**
+ * Listens, at once.
+ * @throws PaastisError `listen_failed` when it cannot
+ */
+export function createFetchEngine(options: FetchEngineOptions): Engine {
+  const { handler, clock, log } = options;
+  const context: FetchContext = {
+    handler,
+    clock,
+    log,
+    limits: options,
+    forwarded: options.forwarded,
+    isTrusted: createTrust(options.forwarded.trustedProxies),
+    completions: createCompletions(clock, () => server),
+    bridges: new Set(),
+  };
+  const server = listen(context, options);
+  return {
+    name: "fetch",
+    // A TCP listener always has one; the type also covers unix sockets.
+    port: server.port ?? options.port,
+    get inFlight() {
+      return server.pendingRequests + context.bridges.size;
+    },
+    stop: createStop(context, server),
+  };
+}
+
+function listen(context: FetchContext, options: FetchEngineOptions): Server<Bridge> {
+  try {
+    return Bun.serve<Bridge>({
+      hostname: options.host,
+      port: options.port,
+      development: false,
+      idleTimeout: IDLE_MAX_S,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch: (request, server) => serve(context, request, server),
+      // Only reached when an answer's body breaks together with its head.
+      error: (error) => {
+        context.log.warn({ error: messageOf(error) }, "The app broke its answer off");
+        return plainAnswer("upstream_broken");
+      },
+      websocket: websocketHandler(context),
+    });
+  } catch (error) {
+    throw listenFailure(options, error);
+  }
+}
+
+/** Takes a request in, and answers even when we are wrong. */
+async function serve(
+  context: FetchContext,
+  request: Request,
+  server: Server<Bridge>,
+): Promise<Response | undefined> {
+  try {
+    server.timeout(request, SILENCE_MAX_S);
+    const head = headOf(request, server);
+    const refusal = refusalOf(request, head);
+    if (refusal !== null) {
+      const answer = context.handler.refuse(refusal.code, refusal.why, head);
+      return responseOf(answer, head.method, context.log);
+    }
+    const journey = beginJourney(context, { request, head });
+    if (isWebSocketUpgrade(head)) return await bridge(context, journey, server);
+    return await forward(context, journey);
+  } catch (error) {
+    context.log.error({ error }, "A request could not be handled");
+    return plainAnswer("internal");
+  }
+}
+
+/** The answer when the core cannot give one. */
+function plainAnswer(code: AnswerCode): Response {
+  const { status, meaning, remedy } = ANSWER_CODES[code];
+  return new Response(`${meaning} ${remedy}\n`, {
+    status,
+    headers: { "content-type": "text/plain; charset=utf-8", "paastis-error": code },
+  });
+}
+
+function listenFailure(options: FetchEngineOptions, error: unknown): PaastisError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const [why, next] = listenAdvice(code, options);
+  const what = `Cannot listen on ${options.host}, port ${options.port}`;
+  return new PaastisError("listen_failed", { what, why: why ?? messageOf(error), next }, error);
+}
+
+function listenAdvice(
+  code: string,
+  { host, port }: FetchEngineOptions,
+): readonly [why: string | null, next: string] {
+  switch (code) {
+    case "EADDRINUSE":
+      return [
+        `another program listens on port ${port} already (${code})`,
+        "Stop it, or choose another port with PORT or --port",
+      ];
+    case "EACCES":
+    case "EPERM":
+      return [
+        `port ${port} is reserved for privileged users (${code})`,
+        "Choose a port from 1024 up with PORT or --port, or grant CAP_NET_BIND_SERVICE",
+      ];
+    case "EADDRNOTAVAIL":
+    case "EINVAL":
+      return [
+        `"${host}" is not an address of this machine (${code})`,
+        "Set HOST or --host to an address of this machine, or to 0.0.0.0 for all of them",
+      ];
+    default:
+      return [null, "Check HOST and PORT"];
+  }
+}

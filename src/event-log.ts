@@ -1,0 +1,56 @@
+/** Events, said in the log. */
+
+import type { EventName, PaastisEvent } from "./events.ts";
+import type { Log } from "./log.ts";
+
+type Level = "debug" | "info" | "warn";
+
+/** How loud each event is. */
+const LEVELS: Readonly<Record<EventName, Level>> = {
+  APP_DISCOVERED: "debug",
+  APP_REGISTERED: "info",
+  APP_UNREGISTERED: "info",
+  APP_WAKING: "info",
+  APP_STARTED: "info",
+  APP_START_FAILED: "warn",
+  APP_STOPPING: "info",
+  APP_STOPPED: "info",
+  APP_STOP_FAILED: "warn",
+  APP_STOP_CANCELLED: "info",
+  APP_STOP_VETOED: "warn",
+  APP_CRASHED: "warn",
+  APP_SWITCHED: "info",
+  HOOK_FAILED: "warn",
+};
+
+const MESSAGES: Readonly<Record<EventName, string>> = {
+  APP_DISCOVERED: "discovered",
+  APP_REGISTERED: "registered",
+  APP_UNREGISTERED: "unregistered",
+  APP_WAKING: "waking",
+  APP_STARTED: "awake",
+  APP_START_FAILED: "could not be woken",
+  APP_STOPPING: "going to sleep",
+  APP_STOPPED: "asleep",
+  APP_STOP_FAILED: "could not be put to sleep",
+  APP_STOP_CANCELLED: "stays awake",
+  APP_STOP_VETOED: "stays awake",
+  APP_CRASHED: "crashed",
+  APP_SWITCHED: "switched",
+  HOOK_FAILED: "a hook failed",
+};
+
+/** A listener for the bus that writes one line per event. */
+export function logEvents(log: Log): (event: PaastisEvent) => void {
+  return (event) => {
+    const { name, app, cause, reason, details } = event;
+    const fields = {
+      ...details,
+      app,
+      event: name,
+      cause: cause.detail,
+      ...(reason === "" ? {} : { reason }),
+    };
+    log[LEVELS[name]](fields, MESSAGES[name]);
+  };
+}

@@ -1,0 +1,193 @@
+/** What a wake and a sleep share: their dependencies, what runs per app, and changing and storing a state. */
+
+import type { Activity } from "./activity.ts";
+import type { App, AppState, Happening, Target } from "./app.ts";
+import { transition } from "./app.ts";
+import type { Clock } from "./clock.ts";
+import { sleep } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Cause, EventBus, EventName, PaastisEvent } from "./events.ts";
+import type { ProbeResult } from "./health.ts";
+import type { HookRunner } from "./hooks.ts";
+import type { Log } from "./log.ts";
+import type { Observation, Operation, Provider, Step } from "./providers/provider.ts";
+import type { AppRecord, Registry, StoredPhase } from "./registry/registry.ts";
+
+/** How a wake ended. */
+export type WakeOutcome =
+  | { readonly kind: "awake"; readonly target: Target }
+  | { readonly kind: "failed"; readonly why: string; readonly retryAtMs: number };
+
+/** How a sleep ended. `kept`: the app stays awake, and why. */
+export type SleepOutcome =
+  | { readonly kind: "asleep" }
+  | { readonly kind: "kept"; readonly why: string }
+  | { readonly kind: "failed"; readonly why: string };
+
+/** Everything the lifecycle needs from outside. */
+export interface LifecycleDeps {
+  readonly clock: Clock;
+  /** 0 to 1, exclusive; spreads retries. */
+  readonly random: () => number;
+  readonly registry: Registry;
+  readonly events: EventBus;
+  readonly hooks: HookRunner;
+  readonly activity: Activity;
+  readonly log: Log;
+  /** @throws Error when there is no such provider */
+  readonly providerOf: (app: App) => Provider;
+  /** Whether the table has an app with this one's identity. */
+  readonly isListed: (app: App) => boolean;
+  readonly probe: (app: App, target: Target, signal: AbortSignal) => Promise<ProbeResult>;
+}
+
+/** What runs for one app at the moment. At most one of `wake` and `sleep` works; a wake may wait for a sleep. */
+export interface Run {
+  wake: Promise<WakeOutcome> | null;
+  /** When that wake was asked for, ms since the epoch; for estimates. */
+  wakeAskedMs: number;
+  sleep: Promise<SleepOutcome> | null;
+  /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
+  abort: AbortController | null;
+  /** Wakes and quick crashes in a row that failed. */
+  failures: number;
+}
+
+/** State shared by the lifecycle's functions. */
+export interface LifecycleContext extends LifecycleDeps {
+  readonly runs: WeakMap<App, Run>;
+  /** Everything under way, so that `close` can wait for it. */
+  readonly pending: Set<Promise<unknown>>;
+  readonly closing: AbortController;
+  /** Stores an app behind our back; `close` waits for it. */
+  readonly rememberLater: (app: App) => void;
+}
+
+/** What runs for `app`; made when first asked for. */
+export function runOf(context: LifecycleContext, app: App): Run {
+  const known = context.runs.get(app);
+  if (known !== undefined) return known;
+  const run: Run = { wake: null, wakeAskedMs: 0, sleep: null, abort: null, failures: 0 };
+  context.runs.set(app, run);
+  return run;
+}
+
+/** Changes an app's state if the happening is still allowed. @returns whether it was */
+export function apply(context: LifecycleContext, app: App, happening: Happening): boolean {
+  const before = app.state;
+  const next = transition(before, happening, context.clock.now());
+  if (next === null) return false;
+  app.state = next;
+  if (next.kind === "awake") {
+    app.lastTarget = next.target;
+    if (before.kind !== "draining") context.activity.restart(app);
+  }
+  return true;
+}
+
+/** Remembers the app as it is now. A store that cannot be reached never stops a wake: it is logged. */
+export async function remember(context: LifecycleContext, app: App): Promise<void> {
+  try {
+    await context.registry.save(recordOf(app));
+  } catch (error) {
+    context.log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
+  }
+}
+
+/** What is stored about an app. */
+export function recordOf(app: App): AppRecord {
+  return {
+    ref: app.ref,
+    key: app.key,
+    phase: storedPhase(app.state),
+    sinceMs: app.state.sinceMs,
+    fence: app.fence,
+    snapshot: app.snapshot,
+    target: app.lastTarget,
+    firstSeenMs: app.firstSeenMs,
+    lastUsedMs: app.lastUsedMs,
+    wakeHistoryMs: app.wakeHistoryMs,
+  };
+}
+
+function storedPhase(state: AppState): StoredPhase {
+  return state.kind === "draining" ? "awake" : state.kind;
+}
+
+/** Tells everybody what happened to an app. */
+export function tell(
+  context: LifecycleContext,
+  app: App,
+  event: {
+    readonly name: EventName;
+    readonly cause: Cause;
+    readonly reason?: string;
+    readonly details?: PaastisEvent["details"];
+  },
+): void {
+  context.events.emit({ ...event, app: app.key, ref: app.ref });
+}
+
+/** Follows a wake or sleep that the platform goes on with until it says "done". */
+export async function follow(
+  context: LifecycleContext,
+  app: App,
+  options: { readonly first: Step; readonly signal: AbortSignal },
+): Promise<Target | null> {
+  let step = options.first;
+  while (!step.done) {
+    const operation: Operation = step.operation;
+    await sleep(context.clock, step.pollAfterMs, options.signal);
+    step = await context.providerOf(app).poll(app.ref.id, operation, options.signal);
+  }
+  return step.target;
+}
+
+/** A fresh look at the app; `null` when the provider cannot be asked. */
+export async function look(
+  context: LifecycleContext,
+  app: App,
+  signal: AbortSignal,
+): Promise<Observation | null> {
+  try {
+    return await context.providerOf(app).observe(app.ref.id, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
+    return null;
+  }
+}
+
+/** Longest and shortest pause after a failed wake, ms. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 60_000;
+
+/** When a failed app may be tried again: doubling pauses, spread by chance between half and all of it. */
+export function retryAtMs(context: LifecycleContext, failures: number): number {
+  const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 10));
+  return context.clock.now() + Math.round(pauseMs * (0.5 + context.random() / 2));
+}
+
+/** The right to change an app, or a reason why there is none. */
+export async function claimFence(context: LifecycleContext, app: App): Promise<number | null> {
+  try {
+    return await context.registry.claim(app.ref);
+  } catch (error) {
+    // Waking must still be tried while the store is away: the next fence in memory has to do.
+    context.log.warn({ app: app.key, reason: messageOf(error) }, "no claim could be stored");
+    return app.fence + 1;
+  }
+}
+
+/** Gives a claim back; a store that is away forgets it by itself. */
+export async function releaseClaim(
+  context: LifecycleContext,
+  app: App,
+  fence: number,
+): Promise<void> {
+  try {
+    await context.registry.release(app.ref, fence);
+  } catch (error) {
+    context.log.warn({ app: app.key, reason: messageOf(error) }, "a claim could not be released");
+  }
+}

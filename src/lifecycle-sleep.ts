@@ -1,0 +1,216 @@
+/** One sleep, from the before-stop hook to "really asleep". Called by the lifecycle alone. */
+
+import { isInUse, unusedSinceMs } from "./activity.ts";
+import type { App, Snapshot, Target } from "./app.ts";
+import { deadline, sleep } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Cause } from "./events.ts";
+import type { LifecycleContext, SleepOutcome } from "./lifecycle-context.ts";
+import {
+  apply,
+  claimFence,
+  follow,
+  look,
+  recordOf,
+  releaseClaim,
+  remember,
+  runOf,
+  tell,
+} from "./lifecycle-context.ts";
+
+/** How often an app that is still in use is looked at while it drains, ms. */
+const DRAIN_LOOK_EVERY_MS = 50;
+/** How often the platform is asked whether the app is really asleep, ms. */
+const ASLEEP_LOOK_EVERY_MS = 500;
+
+/** What a sleep is asked for with. */
+export interface SleepOrder {
+  readonly cause: Cause;
+  /** How long to wait for the last lease, ms; 0: not at all. */
+  readonly drainMs: number;
+  /** Since when the app was unused as the sleep was decided; a use since then calls it off. `null`: never mind. */
+  readonly unusedSinceMs: number | null;
+}
+
+/** Everything one sleep works with. */
+interface Sleep extends SleepOrder {
+  readonly context: LifecycleContext;
+  readonly app: App;
+  readonly fence: number;
+  readonly target: Target;
+  readonly signal: AbortSignal;
+}
+
+/** Puts an awake app to sleep, unless somebody needs it or a hook says no. Never rejects. */
+export async function runSleep(
+  context: LifecycleContext,
+  app: App,
+  order: SleepOrder,
+): Promise<SleepOutcome> {
+  const { capabilities } = context.providerOf(app);
+  const hook = await context.hooks.run("beforeStop", {
+    app,
+    reason: order.cause.detail,
+    upstream: app.lastTarget?.origin ?? "",
+    signal: context.closing.signal,
+  });
+  if (!hook.ok) {
+    const why = `the before-stop hook said no: ${hook.why}`;
+    tell(context, app, { name: "APP_STOP_VETOED", cause: order.cause, reason: why });
+    return { kind: "kept", why };
+  }
+  const fence = await claimFence(context, app);
+  if (fence === null) return { kind: "kept", why: "another instance is changing it" };
+  const limit = deadline(context.clock, order.drainMs + capabilities.sleepTimeoutMs, {
+    reason: new Error("it took too long to stop"),
+  });
+  try {
+    return await sleepClaimed(context, app, { ...order, fence, signal: limit.signal });
+  } finally {
+    limit.end();
+    await releaseClaim(context, app, fence);
+  }
+}
+
+async function sleepClaimed(
+  context: LifecycleContext,
+  app: App,
+  order: SleepOrder & { readonly fence: number; readonly signal: AbortSignal },
+): Promise<SleepOutcome> {
+  const { fence } = order;
+  if (app.state.kind !== "awake") return { kind: "kept", why: `it is ${app.state.kind}` };
+  const target = app.state.target;
+  app.fence = fence;
+  apply(context, app, { kind: "drain-begun", fence });
+  const run: Sleep = { ...order, context, app, target };
+  let kept: string | null;
+  try {
+    kept = (await drain(run)) ?? (await checkAgain(run)) ?? (await storeSnapshot(run));
+  } catch (error) {
+    kept = messageOf(error);
+  }
+  // From here to the provider call nothing is awaited: a request either cancelled by now, or waits for the end.
+  kept ??= whyInUse(run);
+  if (kept !== null || !apply(context, app, { kind: "stop-begun", fence })) {
+    return await keep(run, kept ?? "a request arrived");
+  }
+  return await stop(run);
+}
+
+function whyInUse({ app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
+  if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
+  if (isInUse(app)) return "it is in use";
+  return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
+}
+
+async function drain(run: Sleep): Promise<string | null> {
+  const untilMs = run.context.clock.now() + run.drainMs;
+  while (isInUse(run.app) && run.context.clock.now() < untilMs) {
+    await sleep(run.context.clock, DRAIN_LOOK_EVERY_MS, run.signal);
+    if (run.app.state.kind !== "draining") break;
+  }
+  return whyInUse(run);
+}
+
+/** Asks the platform once more: the app must not be stopped under a deployment, nor what is down already. */
+async function checkAgain(run: Sleep): Promise<string | null> {
+  const provider = run.context.providerOf(run.app);
+  const seen = await provider.observe(run.app.ref.id, run.signal);
+  const isFree = seen.phase === "awake" || seen.phase === "asleep" || seen.phase === "stopping";
+  return isFree ? null : `the platform says it is ${seen.phase}`;
+}
+
+/** The snapshot is durable before the stop; one that says "nothing ran" never replaces a better one. */
+async function storeSnapshot(run: Sleep): Promise<string | null> {
+  const { app, context, fence } = run;
+  const snapshot = await context.providerOf(app).takeSnapshot(app.ref.id, run.signal);
+  if (!isEmpty(snapshot)) app.snapshot = snapshot;
+  const sinceMs = context.clock.now();
+  const isStored = await context.registry.save({
+    ...recordOf(app),
+    phase: "stopping",
+    sinceMs,
+    fence,
+  });
+  return isStored ? null : "another instance has changed it";
+}
+
+/** Whether a snapshot would bring nothing back. */
+export function isEmpty(snapshot: Snapshot): boolean {
+  switch (snapshot.kind) {
+    case "none":
+      return false;
+    case "quantities":
+      return snapshot.processes.every((process) => process.quantity === 0);
+    case "replicas":
+      return snapshot.workloads.every((workload) => workload.replicas === 0);
+    case "members":
+      return snapshot.ids.length === 0;
+  }
+}
+
+async function keep(run: Sleep, why: string): Promise<SleepOutcome> {
+  const { context, app, fence, cause } = run;
+  apply(context, app, { kind: "drain-cancelled", fence });
+  await remember(context, app);
+  tell(context, app, { name: "APP_STOP_CANCELLED", cause, reason: why });
+  return { kind: "kept", why };
+}
+
+async function stop(run: Sleep): Promise<SleepOutcome> {
+  const { context, app, fence, cause, signal } = run;
+  tell(context, app, { name: "APP_STOPPING", cause });
+  try {
+    const provider = context.providerOf(app);
+    const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, signal);
+    await follow(context, app, { first, signal });
+    await untilAsleep(run);
+  } catch (error) {
+    return await stopFailed(run, messageOf(error));
+  }
+  apply(context, app, { kind: "stop-done", fence });
+  runOf(context, app).failures = 0;
+  await remember(context, app);
+  tell(context, app, { name: "APP_STOPPED", cause });
+  context.hooks.runLater("afterStop", { app, reason: cause.detail, upstream: run.target.origin });
+  return { kind: "asleep" };
+}
+
+async function untilAsleep(run: Sleep): Promise<void> {
+  const provider = run.context.providerOf(run.app);
+  for (;;) {
+    const seen = await provider.observe(run.app.ref.id, run.signal);
+    if (seen.phase === "asleep" || seen.phase === "failed") return;
+    await sleep(run.context.clock, ASLEEP_LOOK_EVERY_MS, run.signal);
+  }
+}
+
+/** What the app is now decides what it becomes: awake again, or unknown where nobody can say. */
+async function stopFailed(run: Sleep, why: string): Promise<SleepOutcome> {
+  const { context, app, fence, cause } = run;
+  const limit = deadline(context.clock, STOP_FAILED_LOOK_MS, {
+    reason: new Error("the platform does not answer"),
+  });
+  let seen = null;
+  try {
+    seen = await look(context, app, limit.signal);
+  } catch (error) {
+    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
+  } finally {
+    limit.end();
+  }
+  if (seen?.phase === "asleep") {
+    apply(context, app, { kind: "stop-done", fence });
+    await remember(context, app);
+    tell(context, app, { name: "APP_STOPPED", cause, reason: `although the call failed: ${why}` });
+    return { kind: "asleep" };
+  }
+  const target = seen?.phase === "awake" ? (seen.target ?? run.target) : null;
+  apply(context, app, { kind: "stop-failed", fence, target });
+  await remember(context, app);
+  tell(context, app, { name: "APP_STOP_FAILED", cause, reason: why });
+  return { kind: "failed", why };
+}
+
+/** How long the look after a failed stop may take, ms. */
+const STOP_FAILED_LOOK_MS = 10_000;

@@ -1,0 +1,275 @@
+/** One wake, from the claim to a healthy answer. Called by the lifecycle alone. */
+
+import type { App, AppState, Target } from "./app.ts";
+import { WAKE_HISTORY_MAX } from "./app.ts";
+import { deadline, sleep } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Cause } from "./events.ts";
+import { untilHealthy } from "./health.ts";
+import type { LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
+import {
+  apply,
+  claimFence,
+  follow,
+  look,
+  releaseClaim,
+  remember,
+  retryAtMs,
+  runOf,
+  tell,
+} from "./lifecycle-context.ts";
+import type { Observation } from "./providers/provider.ts";
+import { ProviderError } from "./providers/provider.ts";
+
+/** How often a claim that another instance holds is asked for again, ms. */
+const CLAIM_EVERY_MS = 200;
+/** How often a provider that does not report by itself is asked whether the app failed while it boots, ms. */
+const LOOK_EVERY_MS = 5000;
+
+/** Wakes an app, or finds out that it is awake already. Never rejects. */
+export async function runWake(
+  context: LifecycleContext,
+  app: App,
+  cause: Cause,
+): Promise<WakeOutcome> {
+  const limit = deadline(context.clock, wakeTimeoutMs(context, app), {
+    reason: new Error("it did not answer in time"),
+    parent: context.closing.signal,
+  });
+  let fence: number | null = null;
+  try {
+    fence = await untilClaimed(context, app, limit.signal);
+    app.fence = fence;
+    const before = app.state;
+    if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
+    return await wakeClaimed({ context, app, cause, fence, before, signal: limit.signal });
+  } catch (error) {
+    return await giveUp({ context, app, cause, fence, error });
+  } finally {
+    limit.end();
+    if (fence !== null) await releaseClaim(context, app, fence);
+  }
+}
+
+/** Everything one wake works with. */
+interface Wake {
+  readonly context: LifecycleContext;
+  readonly app: App;
+  readonly cause: Cause;
+  readonly fence: number;
+  /** The state the wake began from. */
+  readonly before: AppState;
+  readonly signal: AbortSignal;
+}
+
+async function untilClaimed(
+  context: LifecycleContext,
+  app: App,
+  signal: AbortSignal,
+): Promise<number> {
+  for (;;) {
+    const fence = await claimFence(context, app);
+    if (fence !== null) return fence;
+    await sleep(context.clock, CLAIM_EVERY_MS, signal);
+  }
+}
+
+async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
+  const found = needsLook(wake.before) ? await look(wake.context, wake.app, wake.signal) : null;
+  if (found?.phase === "blocked") throw new Error(found.reason ?? "the platform blocks it");
+  if (found?.phase === "awake" && found.target !== null) {
+    if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
+  }
+  return await bringUp(wake, found);
+}
+
+/** Only an app that may be up is looked at first: calling the platform for one that runs could change it. */
+function needsLook(before: AppState): boolean {
+  return before.kind === "awake" || before.kind === "unknown";
+}
+
+/** @returns false when the provider reports, while we wait, that the app has ended after all */
+async function stillAnswers(wake: Wake, target: Target): Promise<boolean> {
+  const notices = listen(wake);
+  try {
+    await untilAnswers(wake, { target, signal: notices.signal });
+    return true;
+  } catch (error) {
+    if (wake.signal.aborted || !notices.signal.aborted) throw error;
+    return false;
+  } finally {
+    notices.end();
+  }
+}
+
+/** Hook, provider call, and waiting for the first answer. */
+async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutcome> {
+  const { context, app, cause } = wake;
+  const startedMs = context.clock.now();
+  tell(context, app, { name: "APP_WAKING", cause });
+  await remember(context, app);
+  const hook = await context.hooks.run("beforeStart", {
+    app,
+    reason: cause.detail,
+    upstream: app.lastTarget?.origin ?? "",
+    signal: wake.signal,
+  });
+  if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
+  const notices = listen(wake);
+  try {
+    const target = await callProvider(wake, { found, signal: notices.signal });
+    await untilAnswers(wake, { target, signal: notices.signal });
+    const durationMs = context.clock.now() - startedMs;
+    app.wakeHistoryMs = [...app.wakeHistoryMs, durationMs].slice(-WAKE_HISTORY_MAX);
+    const outcome = finish(wake, target);
+    announce(wake, target, durationMs);
+    return outcome;
+  } finally {
+    notices.end();
+  }
+}
+
+/** The provider call, followed until the platform is through with it. */
+async function callProvider(
+  wake: Wake,
+  options: { readonly found: Observation | null; readonly signal: AbortSignal },
+): Promise<Target> {
+  const { context, app } = wake;
+  const { found, signal } = options;
+  signal.throwIfAborted();
+  const isComing = found?.phase === "waking" || found?.phase === "deploying";
+  const first = isComing
+    ? ({ done: true, target: found.target } as const)
+    : await context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
+  const target =
+    (await follow(context, app, { first, signal })) ??
+    (await look(context, app, signal))?.target ??
+    app.lastTarget;
+  if (target === null) throw new Error("the provider does not say where it answers");
+  return target;
+}
+
+/** The state changes before anything else is awaited: who waited for the wake must find the app awake. */
+function finish(wake: Wake, target: Target): WakeOutcome {
+  const { context, app, fence } = wake;
+  if (!apply(context, app, { kind: "wake-done", fence, target })) {
+    throw new Error("another transition has overtaken this wake");
+  }
+  context.rememberLater(app);
+  return { kind: "awake", target };
+}
+
+function announce(wake: Wake, target: Target, durationMs: number): void {
+  const { context, app, cause } = wake;
+  const details = { durationMs, target: target.origin };
+  tell(context, app, { name: "APP_STARTED", cause, details });
+  context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream: target.origin });
+}
+
+/** Aborts with the wake, and when the provider reports that the app has ended. */
+function listen(wake: Wake): { readonly signal: AbortSignal; readonly end: () => void } {
+  const run = runOf(wake.context, wake.app);
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(wake.signal.reason);
+  if (wake.signal.aborted) onAbort();
+  else wake.signal.addEventListener("abort", onAbort, { once: true });
+  run.abort = controller;
+  return {
+    signal: controller.signal,
+    end() {
+      run.abort = null;
+      wake.signal.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
+/** Probes until the app answers, or until it is seen to have failed. */
+async function untilAnswers(
+  wake: Wake,
+  options: { readonly target: Target; readonly signal: AbortSignal },
+): Promise<void> {
+  const { context, app } = wake;
+  const { target, signal } = options;
+  const over = new AbortController();
+  let saw = "no answer";
+  const watching = watchForFailure(wake, over.signal);
+  try {
+    await untilHealthy({
+      probe: (probeSignal) => context.probe(app, target, probeSignal),
+      clock: context.clock,
+      signal,
+      onProbe: (result) => {
+        saw = result.saw;
+      },
+    });
+  } catch (error) {
+    if (!wake.signal.aborted) throw error;
+    throw new Error(`${messageOf(error)} at ${target.origin} (last: ${saw})`, { cause: error });
+  } finally {
+    over.abort(new Error("the wake is over"));
+    await watching;
+  }
+}
+
+/** Providers without a `watch` are asked now and then, so that a crash at boot is known before the time-out. */
+async function watchForFailure(wake: Wake, over: AbortSignal): Promise<void> {
+  const { context, app } = wake;
+  if (context.providerOf(app).watch !== undefined) return;
+  while (!over.aborted) {
+    try {
+      await sleep(context.clock, LOOK_EVERY_MS, over);
+      const seen = await look(context, app, over);
+      if (seen?.phase !== "failed" && seen?.phase !== "blocked") continue;
+      const why = seen.reason ?? `the platform says it is ${seen.phase}`;
+      runOf(context, app).abort?.abort(new Error(why));
+    } catch (error) {
+      if (!over.aborted) throw error;
+    }
+  }
+}
+
+/** Leaves the app failed, with its reason, and nothing half-started where the provider wants that. */
+async function giveUp(end: {
+  readonly context: LifecycleContext;
+  readonly app: App;
+  readonly cause: Cause;
+  readonly fence: number | null;
+  readonly error: unknown;
+}): Promise<WakeOutcome> {
+  const { context, app, fence } = end;
+  const run = runOf(context, app);
+  const why = messageOf(end.error);
+  run.failures += 1;
+  await endHalfStarted(context, app);
+  const hintMs = end.error instanceof ProviderError ? (end.error.retryAfterMs ?? 0) : 0;
+  const retryAt = Math.max(retryAtMs(context, run.failures), context.clock.now() + hintMs);
+  if (fence !== null) apply(context, app, { kind: "wake-failed", fence, why, retryAtMs: retryAt });
+  if (!context.closing.signal.aborted) {
+    tell(context, app, { name: "APP_START_FAILED", cause: end.cause, reason: why });
+  }
+  await remember(context, app);
+  return { kind: "failed", why, retryAtMs: retryAt };
+}
+
+async function endHalfStarted(context: LifecycleContext, app: App): Promise<void> {
+  const provider = context.providerOf(app);
+  if (!provider.capabilities.sleepAfterFailedWake || context.closing.signal.aborted) return;
+  const limit = deadline(context.clock, provider.capabilities.sleepTimeoutMs, {
+    reason: new Error("stopping it took too long"),
+  });
+  try {
+    const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, limit.signal);
+    await follow(context, app, { first, signal: limit.signal });
+  } catch (error) {
+    context.log.warn(
+      { app: app.key, reason: messageOf(error) },
+      "could not be stopped after its wake failed",
+    );
+  } finally {
+    limit.end();
+  }
+}
+
+function wakeTimeoutMs(context: LifecycleContext, app: App): number {
+  return app.policy.wakeTimeoutMs ?? context.providerOf(app).capabilities.wakeTimeoutMs;
+}

@@ -1,0 +1,280 @@
+/** The one door to an app's state: wake, sleep, and what was seen from outside. */
+
+import { isInUse } from "./activity.ts";
+import type { App, AppState, Target } from "./app.ts";
+import { isInTransit } from "./app.ts";
+import { sleep } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Cause } from "./events.ts";
+import type {
+  LifecycleContext,
+  LifecycleDeps,
+  SleepOutcome,
+  WakeOutcome,
+} from "./lifecycle-context.ts";
+import { apply, remember, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
+import type { SleepOrder } from "./lifecycle-sleep.ts";
+import { runSleep } from "./lifecycle-sleep.ts";
+import { runWake } from "./lifecycle-wake.ts";
+import type { Observation } from "./providers/provider.ts";
+
+/** What was seen of an app, and which state it was in as the look began. */
+export interface Seen {
+  readonly observation: Observation;
+  readonly since?: AppState;
+}
+
+/** Everything that may change an app's state. */
+export interface Lifecycle {
+  /**
+   * Wakes an app, or joins the wake under way: however many ask, there is one. A sleep that has not yet
+   * reached the platform is cancelled; one that has is waited for. Never rejects.
+   */
+  wake(app: App, cause: Cause): Promise<WakeOutcome>;
+  /**
+   * A connection to `target` could not be made. Starts a wake that first looks whether the app is up, unless
+   * the app has moved on to another target or another state since.
+   */
+  targetIsDown(app: App, target: Target, cause: Cause): void;
+  /** A request arrived: a sleep that has not yet reached the platform is called off, at once. */
+  cancelDrain(app: App): void;
+  /** Puts an awake app to sleep, unless it is in use or a hook says no. Joins a sleep under way. Never rejects. */
+  sleep(app: App, order: SleepOrder): Promise<SleepOutcome>;
+  /**
+   * Corrects what we hold by what was seen.
+   * @param seen.since the app's state when the look began: a look that a change has overtaken is dropped. Left
+   *   out for what a provider reports by itself, as it happens.
+   */
+  observe(app: App, seen: Seen): void;
+  /** The app is gone from its provider: ends what still runs for it, once nobody uses it. Never rejects. */
+  retire(app: App, cause: Cause): Promise<void>;
+  /** When the wake under way was asked for, ms since the epoch; `null` when none is. */
+  wakeAskedMs(app: App): number | null;
+  /** Ends all waiting, lets provider calls under way come back, and settles everything. */
+  close(): Promise<void>;
+}
+
+/** The lifecycle of all apps. It owns `state`, `fence`, `snapshot`, `lastTarget` and `wakeHistoryMs` of each. */
+export function createLifecycle(deps: LifecycleDeps): Lifecycle {
+  const context: LifecycleContext = {
+    ...deps,
+    runs: new WeakMap(),
+    pending: new Set(),
+    closing: new AbortController(),
+    rememberLater: (app) => void track(context, remember(context, app)),
+  };
+  return {
+    wake: (app, cause) => wake(context, app, cause),
+    targetIsDown: (app, target, cause) => targetIsDown(context, app, { target, cause }),
+    cancelDrain: (app) => cancelDrain(context, app),
+    sleep: (app, order) => putToSleep(context, app, order),
+    observe: (app, seen) => observe(context, app, seen),
+    retire: (app, cause) => track(context, retire(context, app, cause)),
+    wakeAskedMs(app) {
+      const run = runOf(context, app);
+      return run.wake === null ? null : run.wakeAskedMs;
+    },
+    async close() {
+      context.closing.abort(new Error("Paastis is shutting down"));
+      while (context.pending.size > 0) await Promise.allSettled(context.pending);
+    },
+  };
+}
+
+/** Keeps a promise in sight until it has settled, so that `close` can wait for it. */
+function track<T>(context: LifecycleContext, work: Promise<T>): Promise<T> {
+  context.pending.add(work);
+  const done = () => context.pending.delete(work);
+  work.then(done, done);
+  return work;
+}
+
+function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOutcome> {
+  const run = runOf(context, app);
+  if (run.wake !== null) return run.wake;
+  if (app.state.kind === "draining") cancelDrain(context, app);
+  if (app.state.kind === "awake") {
+    return Promise.resolve({ kind: "awake", target: app.state.target });
+  }
+  return beginWake(context, app, cause);
+}
+
+/** Notes the wake before anything is awaited: whoever asks from now on joins it. */
+function beginWake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOutcome> {
+  const run = runOf(context, app);
+  run.wakeAskedMs = context.clock.now();
+  run.wake = track(context, wakeAfterSleep(context, app, cause));
+  for (const link of app.links) void wake(context, link, linkedFrom(app));
+  return run.wake;
+}
+
+function linkedFrom(app: App): Cause {
+  return { kind: "linked", detail: `linked from ${app.key}` };
+}
+
+async function wakeAfterSleep(
+  context: LifecycleContext,
+  app: App,
+  cause: Cause,
+): Promise<WakeOutcome> {
+  const run = runOf(context, app);
+  try {
+    const slept = run.sleep === null ? null : await run.sleep;
+    // A sleep that came to nothing leaves the app awake: there is nothing to wake.
+    if (slept !== null && app.state.kind === "awake") {
+      return { kind: "awake", target: app.state.target };
+    }
+    if (context.closing.signal.aborted) {
+      return { kind: "failed", why: "Paastis is shutting down", retryAtMs: context.clock.now() };
+    }
+    return await runWake(context, app, cause);
+  } catch (error) {
+    context.log.error({ app: app.key, reason: messageOf(error) }, "a wake broke: please report it");
+    return { kind: "failed", why: messageOf(error), retryAtMs: context.clock.now() };
+  } finally {
+    run.wake = null;
+  }
+}
+
+function targetIsDown(
+  context: LifecycleContext,
+  app: App,
+  down: { readonly target: Target; readonly cause: Cause },
+): void {
+  const run = runOf(context, app);
+  if (run.wake !== null || context.closing.signal.aborted) return;
+  if (app.state.kind === "unknown") void beginWake(context, app, down.cause);
+  if (app.state.kind !== "awake" || app.state.target.origin !== down.target.origin) return;
+  void beginWake(context, app, down.cause);
+}
+
+function cancelDrain(context: LifecycleContext, app: App): void {
+  if (app.state.kind !== "draining") return;
+  apply(context, app, { kind: "drain-cancelled", fence: app.state.fence });
+}
+
+function putToSleep(context: LifecycleContext, app: App, order: SleepOrder): Promise<SleepOutcome> {
+  const run = runOf(context, app);
+  if (run.sleep !== null) return run.sleep;
+  const obstacle = whyNotSleep(context, app);
+  if (obstacle !== null) return Promise.resolve({ kind: "kept", why: obstacle });
+  run.sleep = track(context, sleepGuarded(context, app, order));
+  return run.sleep;
+}
+
+function whyNotSleep(context: LifecycleContext, app: App): string | null {
+  if (runOf(context, app).wake !== null) return "it is waking";
+  if (app.state.kind !== "awake") return `it is ${app.state.kind}`;
+  if (app.sleepsByItself) return "its platform puts it to sleep by itself";
+  return context.closing.signal.aborted ? "Paastis is shutting down" : null;
+}
+
+async function sleepGuarded(
+  context: LifecycleContext,
+  app: App,
+  order: SleepOrder,
+): Promise<SleepOutcome> {
+  const run = runOf(context, app);
+  try {
+    return await runSleep(context, app, order);
+  } catch (error) {
+    context.log.error(
+      { app: app.key, reason: messageOf(error) },
+      "a sleep broke: please report it",
+    );
+    return { kind: "failed", why: messageOf(error) };
+  } finally {
+    run.sleep = null;
+  }
+}
+
+/** An app that lived at least so long before it crashed is woken again without a pause, ms. */
+const LIVED_LONG_MS = 10_000;
+
+function observe(context: LifecycleContext, app: App, seen: Seen): void {
+  const { observation, since } = seen;
+  // States are replaced, never changed: another object means that something happened since.
+  if (since !== undefined && since !== app.state) return;
+  if (app.state.kind === "waking" && since === undefined) endWakeEarly(context, app, observation);
+  if (isInTransit(app.state)) return;
+  const before = app.state;
+  if (!applyObservation(context, app, observation)) return;
+  context.rememberLater(app);
+  tellOutsideChange(context, app, { before: before.kind, observation });
+}
+
+/** The provider reports that what we wait for has ended: no need to wait for the time-out. */
+function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
+  if (observation.phase !== "failed" && observation.phase !== "asleep") return;
+  const why = observation.reason ?? `it is ${observation.phase} before it answered`;
+  runOf(context, app).abort?.abort(new Error(why));
+}
+
+function applyObservation(context: LifecycleContext, app: App, observation: Observation): boolean {
+  switch (observation.phase) {
+    case "asleep":
+      return apply(context, app, { kind: "observed", as: "asleep" });
+    case "awake": {
+      const target = observation.target ?? app.lastTarget;
+      return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
+    }
+    case "failed":
+      return applyFailure(context, app, observation.reason ?? "the platform says it failed");
+    default:
+      return false;
+  }
+}
+
+function applyFailure(context: LifecycleContext, app: App, why: string): boolean {
+  const run = runOf(context, app);
+  const livedMs = context.clock.now() - app.state.sinceMs;
+  const livedLong = app.state.kind === "awake" && livedMs >= LIVED_LONG_MS;
+  const failures = livedLong ? 0 : run.failures + 1;
+  const retryAt = livedLong ? context.clock.now() : retryAtMs(context, failures);
+  if (!apply(context, app, { kind: "observed", as: "failed", why, retryAtMs: retryAt }))
+    return false;
+  run.failures = failures;
+  return true;
+}
+
+function tellOutsideChange(
+  context: LifecycleContext,
+  app: App,
+  change: { readonly before: App["state"]["kind"]; readonly observation: Observation },
+): void {
+  const { before, observation } = change;
+  // The first look after a start is not a change.
+  if (before === "unknown") return;
+  const reason = observation.reason ?? "";
+  const cause: Cause = { kind: "outside", detail: "seen at the provider" };
+  if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
+  if (app.state.kind === "failed") tell(context, app, { name: "APP_CRASHED", cause, reason });
+  if (app.state.kind !== "awake") return;
+  const details = { target: app.state.target.origin };
+  tell(context, app, {
+    name: before === "awake" ? "APP_SWITCHED" : "APP_STARTED",
+    cause,
+    reason,
+    details,
+  });
+}
+
+/** How often an app that is to be given up is looked at while somebody still uses it, ms. */
+const RETIRE_LOOK_EVERY_MS = 250;
+
+async function retire(context: LifecycleContext, app: App, cause: Cause): Promise<void> {
+  const run = runOf(context, app);
+  try {
+    while (isInUse(app) || run.wake !== null || run.sleep !== null) {
+      await sleep(context.clock, RETIRE_LOOK_EVERY_MS, context.closing.signal);
+    }
+    // It may have come back while somebody still used it: then it belongs to its successor.
+    if (context.isListed(app)) return;
+    await context.providerOf(app).forget?.(app.ref.id);
+    await context.registry.remove(app.ref);
+    tell(context, app, { name: "APP_UNREGISTERED", cause });
+  } catch (error) {
+    if (context.closing.signal.aborted) return;
+    context.log.error({ app: app.key, reason: messageOf(error) }, "could not be given up");
+  }
+}

@@ -1,0 +1,260 @@
+/** Environment, flags, `.env` and `paastis.yml` to one deeply frozen `Config`, with all problems at once. */
+
+import { readFileSync, statSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import type { AppsConfig, Config, ProviderName } from "./config.ts";
+import { parseDotenv } from "./dotenv-file.ts";
+import { type EnvironmentValues, type Layer, ownNames, readEnvironment } from "./environment.ts";
+import { messageOf, PaastisError } from "./errors.ts";
+import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
+import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
+
+/** Environment, by name, as a process has it. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Everything the configuration is made from. */
+export interface ConfigSources {
+  readonly environment: Environment;
+  /** Values of flags by the name of the variable they win over: `{ PORT: "8080" }`. */
+  readonly flags: Environment;
+  /** Absolute. `.env` and the default `paastis.yml` are looked for here. */
+  readonly workingDirectory: string;
+}
+
+/** A configuration that can be used. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** What is probably not meant, but does no harm. One sentence each. */
+  readonly warnings: readonly string[];
+  /** The file to watch for changes, absolute; it need not exist yet. */
+  readonly watchedFile: string;
+  /**
+   * Reads the file again.
+   * @throws PaastisError `config_invalid` with all its problems, and when it is gone
+   */
+  readonly reload: () => AppsConfig;
+}
+
+/** The configuration, or everything that is wrong with it. */
+export type ConfigReading =
+  | ({ readonly kind: "usable" } & LoadedConfig)
+  | {
+      readonly kind: "invalid";
+      /** One sentence each, with the variable or the line, the value, and what is allowed. */
+      readonly problems: readonly string[];
+      readonly warnings: readonly string[];
+    };
+
+const DEFAULT_FILE = "paastis.yml";
+const FILE_BYTES_MAX = 1024 * 1024;
+const NOTHING: AppsReading = { apps: { apps: [], rules: [] }, problems: [], warnings: [] };
+
+/** Reads everything once. Never throws for what the user gave; does not change the environment. */
+export function loadConfig(sources: ConfigSources): ConfigReading {
+  const dotenv = readDotenv(sources.workingDirectory);
+  const environment = readEnvironment([
+    { kind: "flags", values: sources.flags },
+    { kind: "environment", values: sources.environment },
+    dotenv.layer,
+  ]);
+  const file = fileOf(sources, environment.values.configFile);
+  const apps = readAppsFile(file);
+  const problems = [...environment.problems, ...dotenv.problems, ...apps.problems];
+  const warnings = [...environment.warnings, ...apps.warnings];
+  if (problems.length > 0) return { kind: "invalid", problems, warnings };
+
+  const config = deepFreeze(toConfig(sources, environment.values, { file, reading: apps }));
+  return {
+    kind: "usable",
+    config,
+    warnings: [...warnings, ...doubtsAbout(config)],
+    watchedFile: file.path,
+    reload: () => reloadApps({ ...file, required: config.file !== null }),
+  };
+}
+
+/** The error for a configuration with problems. */
+export function configInvalid(problems: readonly string[]): PaastisError {
+  const [first = "", ...others] = problems;
+  const all = problems.map((problem) => `\n  - ${problem}`).join("");
+  return new PaastisError("config_invalid", {
+    what: "This configuration cannot be used",
+    why: others.length === 0 ? first : `it has ${problems.length} problems:${all}\n`,
+    next: "Fix it, then run `paastis check`",
+  });
+}
+
+/** What child processes get: everything but our own variables and those meant for our runtime. */
+export function childEnvironmentOf(environment: Environment): Record<string, string> {
+  const ours = ownNames();
+  const child: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value === undefined || ours.has(name) || Object.hasOwn(RUNTIME_VARIABLES, name)) continue;
+    child[name] = value;
+  }
+  return child;
+}
+
+/** A `paastis.yml` that was named, or the one that may be there. */
+interface AppsFile {
+  /** Absolute. */
+  readonly path: string;
+  /** How to call it in messages. */
+  readonly label: string;
+  /** It must exist. */
+  readonly required: boolean;
+}
+
+function fileOf(sources: ConfigSources, given: string | null): AppsFile {
+  const path = resolve(sources.workingDirectory, given ?? DEFAULT_FILE);
+  const inside = relative(sources.workingDirectory, path);
+  return { path, label: inside.startsWith("..") ? path : inside, required: given !== null };
+}
+
+function reloadApps(file: AppsFile): AppsConfig {
+  const reading = readAppsFile(file);
+  if (reading.problems.length > 0) throw configInvalid(reading.problems);
+  return deepFreeze(reading.apps);
+}
+
+/** `found` is false when there is no file and none is needed. */
+function readAppsFile(file: AppsFile): AppsReading & { readonly found: boolean } {
+  try {
+    const { size } = statSync(file.path);
+    if (size > FILE_BYTES_MAX) {
+      const problem = `${file.label} is too large: ${size} bytes, at most ${FILE_BYTES_MAX}`;
+      return { ...NOTHING, found: true, problems: [problem] };
+    }
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file.path));
+    const { apps, problems, warnings } = parsePaastisYml(text, dirname(file.path));
+    return {
+      found: true,
+      apps,
+      problems: problems.map((problem) => `${file.label}, ${problem}`),
+      warnings: [...warnings.map((text) => `${file.label}, ${text}`), ...missingFolders(apps)],
+    };
+  } catch (error) {
+    if (!file.required && codeOf(error) === "ENOENT") return { ...NOTHING, found: false };
+    return { ...NOTHING, found: false, problems: [`${file.label} ${whyUnreadable(error)}`] };
+  }
+}
+
+function readDotenv(folder: string): { readonly layer: Layer; readonly problems: string[] } {
+  try {
+    const { values, brokenLines } = parseDotenv(readFileSync(resolve(folder, ".env"), "utf8"));
+    const problems = brokenLines.map(
+      (line) => `.env, line ${line}: must be KEY=value or a comment beginning with #`,
+    );
+    return { layer: { kind: ".env", values }, problems };
+  } catch (error) {
+    // A folder of this name is something else, such as a virtual environment of Python.
+    const absent = codeOf(error) === "ENOENT" || codeOf(error) === "EISDIR";
+    const problems = absent ? [] : [`.env ${whyUnreadable(error)}`];
+    return { layer: { kind: ".env", values: {} }, problems };
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function whyUnreadable(error: unknown): string {
+  const code = codeOf(error);
+  // Asked for by `--config` or `PAASTIS_CONFIG`, or there when the program was started.
+  if (code === "ENOENT" || code === "ENOTDIR") return "must be a file that exists";
+  if (code === "EISDIR") return "must be a file: it is a folder";
+  if (code === "EACCES" || code === "EPERM") return "cannot be read: permission denied";
+  if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") return "is not UTF-8 text";
+  return `cannot be read: ${messageOf(error)}`;
+}
+
+function toConfig(
+  sources: ConfigSources,
+  values: EnvironmentValues,
+  found: { file: AppsFile; reading: AppsReading & { readonly found: boolean } },
+): Config {
+  const { apps } = found.reading;
+  return {
+    host: values.host,
+    port: values.port,
+    dataDir: resolve(sources.workingDirectory, values.dataDir),
+    registryType: values.registryType,
+    eventsStoreType: values.eventsStoreType ?? values.registryType,
+    ignoredApps: values.ignoredApps,
+    sweepCron: values.sweepCron,
+    maxIdleMs: values.maxIdleMs,
+    providers: withDeclared(values.providers, apps),
+    providerRegion: values.providerRegion,
+    hooks: {
+      beforeStart: values.hookBeforeStart,
+      afterStart: values.hookAfterStart,
+      beforeStop: values.hookBeforeStop,
+      afterStop: values.hookAfterStop,
+      timeoutMs: values.hooksTimeoutMs,
+    },
+    logLevel: values.logLevel,
+    defaultApp: values.defaultApp,
+    hold: {
+      maxMs: values.holdMaxMs,
+      graceMs: values.holdGraceMs,
+      maxPerApp: values.holdMaxPerApp,
+      maxTotal: values.holdMaxTotal,
+    },
+    upstream: {
+      connectTimeoutMs: values.upstreamConnectTimeoutMs,
+      timeoutMs: values.upstreamTimeoutMs,
+    },
+    forwarded: {
+      enabled: values.forwardedEnabled,
+      trustedProxies: values.trustedProxies,
+    },
+    shutdownTimeoutMs: values.shutdownTimeoutMs,
+    file: found.reading.found ? found.file.path : null,
+    apps,
+    childEnvironment: childEnvironmentOf(sources.environment),
+  };
+}
+
+/** What an app declares is wanted, whether or not `PROVIDER_NAME` lists its provider. */
+function withDeclared(named: readonly ProviderName[], apps: AppsConfig): readonly ProviderName[] {
+  return [...new Set([...named, ...apps.apps.map(({ provider }) => provider)])];
+}
+
+/** The folder may be made later, by the time the app is woken. */
+function missingFolders({ apps }: AppsConfig): string[] {
+  return apps.flatMap((app) => {
+    if (app.provider !== "process" || isFolder(app.cwd)) return [];
+    return [`apps.${app.key}: its folder ${app.cwd} does not exist yet`];
+  });
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Sentences about what is allowed but can hardly be meant. */
+function doubtsAbout(config: Config): string[] {
+  const doubts: string[] = [];
+  const { apps } = config.apps;
+  const keys = new Set(apps.map(({ key }) => key));
+  if (config.defaultApp !== null && !keys.has(config.defaultApp)) {
+    doubts.push(`DEFAULT_APP is "${config.defaultApp}", but no app of that key is declared`);
+  }
+  const users = new Map<number, string>();
+  for (const app of apps) {
+    if (app.provider !== "process" || app.port === null) continue;
+    const other = app.port === config.port ? "Paastis itself" : users.get(app.port);
+    if (other !== undefined) {
+      doubts.push(`apps.${app.key}: its port ${app.port} is also that of ${other}`);
+    }
+    users.set(app.port, app.key);
+  }
+  return doubts;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return value;
+}

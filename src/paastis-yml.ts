@@ -1,0 +1,286 @@
+/** Turns the text of a `paastis.yml` into apps and rules. */
+
+import { resolve } from "node:path";
+import type { TSchema } from "typebox";
+import { type Target, targetOf } from "./app.ts";
+import { checkShape, type Shape, show } from "./check-shape.ts";
+import type { AppsConfig, Declaration, HttpDeclaration, Rule, Settings } from "./config.ts";
+import { type AppEntry, PAASTIS_YML_SCHEMA, type RuleEntry } from "./paastis-yml-schema.ts";
+import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
+import { readYaml, type YamlPath, type YamlSource } from "./yaml-source.ts";
+
+/** What reading a file gave. `apps` is only worth something when there are no problems. */
+export interface AppsReading {
+  readonly apps: AppsConfig;
+  /** Sentences without the file's name, each with its line: `line 4: rules[0].pattern must be …`. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const STOP_TIMEOUT_SECONDS = 10;
+/** What only apps with a `command` can be told. */
+const PROCESS_KEYS = ["command", "cwd", "env", "port", "stop_signal", "stop_timeout"] as const;
+
+/** Where problems go while one file is read. */
+interface Reader {
+  readonly source: YamlSource;
+  /** Absolute; relative `cwd`s count from here. */
+  readonly folder: string;
+  readonly problem: (at: YamlPath, text: string) => void;
+  readonly warning: (at: YamlPath, text: string) => void;
+}
+
+/**
+ * Pure: touches no file. Collects all problems and never throws.
+ * @param folder the file's folder, absolute
+ */
+export function parsePaastisYml(text: string, folder: string): AppsReading {
+  const read = readYaml(text);
+  if ("problems" in read) {
+    const problems = read.problems.map(({ line, message }) => `line ${line}: ${message}`);
+    return { apps: { apps: [], rules: [] }, problems, warnings: [] };
+  }
+  const problems: Note[] = [];
+  const warnings: Note[] = [];
+  const reader: Reader = {
+    source: read.source,
+    folder,
+    problem: (at, what) => problems.push(note(read.source, at, what)),
+    warning: (at, what) => warnings.push(note(read.source, at, what)),
+  };
+  const apps = readFile(reader);
+  return { apps, problems: inOrder(problems), warnings: inOrder(warnings) };
+}
+
+/** `rules[0].linked_apps[1]`, `apps.shop.cwd`, `apps["a.b"]`. */
+export function describePath(path: YamlPath): string {
+  return path
+    .map((step) => {
+      if (typeof step === "number") return `[${step}]`;
+      return /^[\w-]+$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
+    })
+    .join("")
+    .replace(/^\./, "");
+}
+
+interface Note {
+  readonly line: number;
+  readonly text: string;
+}
+
+function note(source: YamlSource, at: YamlPath, what: string): Note {
+  const line = source.lineOf(at);
+  return { line, text: `line ${line}: ${at.length === 0 ? "the file" : describePath(at)} ${what}` };
+}
+
+function inOrder(notes: readonly Note[]): string[] {
+  return notes.toSorted((a, b) => a.line - b.line).map(({ text }) => text);
+}
+
+/** The file after its shape was checked: what was wrong is left out. */
+interface CheckedFile {
+  readonly apps?: Readonly<Record<string, AppEntry>>;
+  readonly rules?: readonly (Partial<RuleEntry> | undefined)[];
+}
+
+function readFile(reader: Reader): AppsConfig {
+  // The schema is plain JSON Schema, of the kind that `Shape` describes.
+  const shape = PAASTIS_YML_SCHEMA as TSchema as Shape;
+  const checked = checkShape(shape, reader.source.value, [], reader.problem);
+  // `checkShape` left out what the schema does not allow; what may be missing is optional here.
+  const file = (checked ?? {}) as CheckedFile;
+  const entries = Object.entries(file.apps ?? {});
+  reportTwins(
+    entries.map(([name]) => name),
+    reader,
+  );
+  return {
+    apps: entries.flatMap(([name, entry]) => readApp(name, entry, reader)),
+    rules: (file.rules ?? []).flatMap((entry, index) => readRule(entry ?? {}, index, reader)),
+  };
+}
+
+function reportTwins(names: readonly string[], reader: Reader): void {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const key = name.toLowerCase();
+    const twin = seen.get(key);
+    if (twin !== undefined) {
+      reader.problem(["apps", name], `is the same app as apps.${twin}: case does not matter`);
+    }
+    seen.set(key, name);
+  }
+}
+
+function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): Rule[] {
+  const at = ["rules", index];
+  const { pattern: source, app_name: appName } = entry;
+  const pattern = source === undefined ? null : readPattern(source, [...at, "pattern"], reader);
+  const groups = pattern === null ? 9 : groupsOf(pattern);
+  const checkText = (text: string, where: YamlPath) => checkGroups(text, groups, where, reader);
+  const settings = readSettings(entry, at, reader);
+  if (appName !== undefined) checkKey(appName, [...at, "app_name"], reader);
+  if (appName !== undefined) checkText(appName, [...at, "app_name"]);
+  if (entry.health !== undefined) checkText(entry.health, [...at, "health"]);
+  entry.linked_apps?.forEach((text, link) => {
+    checkText(text, [...at, "linked_apps", link]);
+  });
+  if (pattern === null) return [];
+  return [{ pattern, settings: appName === undefined ? settings : { ...settings, appName } }];
+}
+
+function readPattern(source: string, at: YamlPath, reader: Reader): RegExp | null {
+  try {
+    return new RegExp(source);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    reader.problem(at, `must be a regular expression: ${show(source)} is none (${why})`);
+    return null;
+  }
+}
+
+/** An alternative that always matches shows how many groups a match has. */
+function groupsOf(pattern: RegExp): number {
+  return (new RegExp(`${pattern.source}|`).exec("")?.length ?? 1) - 1;
+}
+
+function checkGroups(text: string, groups: number, at: YamlPath, reader: Reader): void {
+  for (const [used] of text.matchAll(/\$[1-9]/g)) {
+    if (Number(used.slice(1)) <= groups) continue;
+    const there = groups === 1 ? "1 group" : `${groups} groups`;
+    reader.warning(at, `uses ${used}, but the pattern has ${there}: nothing will stand there`);
+  }
+}
+
+function readSettings(entry: Omit<Partial<RuleEntry>, "app_name">, at: YamlPath, reader: Reader) {
+  entry.linked_apps?.forEach((text, index) => {
+    checkKey(text, [...at, "linked_apps", index], reader);
+  });
+  const settings: { -readonly [K in keyof Settings]: Settings[K] } = {};
+  if (entry.app_max_idle_time !== undefined) settings.maxIdleMinutes = entry.app_max_idle_time;
+  if (entry.linked_apps !== undefined) settings.linkedApps = entry.linked_apps;
+  if (entry.health !== undefined) settings.health = entry.health;
+  if (entry.wake_timeout !== undefined) settings.wakeTimeoutSeconds = entry.wake_timeout;
+  if (entry.preserve_host !== undefined) settings.preserveHost = entry.preserve_host;
+  return settings;
+}
+
+/** What holds a `$1` in a rule becomes a key only later. */
+function checkKey(text: string, at: YamlPath, reader: Reader): void {
+  const mayHaveGroups = at[0] === "rules" && /\$[1-9]/.test(text);
+  if (mayHaveGroups || keyOf(text) !== null) return;
+  reader.problem(at, `must be the key of an app (${KEY_ALLOWED}): it is ${show(text)}`);
+}
+
+function readApp(name: string, entry: AppEntry, reader: Reader): Declaration[] {
+  const key = keyOf(name);
+  const at = ["apps", name];
+  const settings = readSettings(entry, at, reader);
+  const provider = providerOf(entry, at, reader);
+  if (key === null || provider === null) return [];
+  return provider === "http"
+    ? readHttpApp({ key, entry, settings, at }, reader)
+    : readProcessApp({ key, entry, settings, at }, reader);
+}
+
+/** An app on its way to a declaration. */
+interface Draft {
+  readonly key: string;
+  readonly entry: AppEntry;
+  readonly settings: Settings;
+  readonly at: YamlPath;
+}
+
+function providerOf(entry: AppEntry, at: YamlPath, reader: Reader): "process" | "http" | null {
+  if (entry.provider !== undefined) return entry.provider;
+  // As it stands in the file: a command or targets that are wrong still tell the provider.
+  const command = isGiven(at, "command", reader);
+  const targets = isGiven(at, "targets", reader);
+  if (command && targets) {
+    reader.problem(at, "has both command and targets: keep one of them, or say which `provider`");
+    return null;
+  }
+  if (command || targets) return command ? "process" : "http";
+  if (!isGiven(at, "provider", reader)) {
+    reader.problem(
+      at,
+      "needs `command` (Paastis starts and stops it) or `targets` (lives elsewhere)",
+    );
+  }
+  return null;
+}
+
+function readProcessApp(draft: Draft, reader: Reader): Declaration[] {
+  const { entry, at, key, settings } = draft;
+  if (isGiven(at, "targets", reader)) {
+    reader.problem([...at, "targets"], "does not apply to provider process: it needs `command`");
+  }
+  if (!isGiven(at, "command", reader)) reader.problem(at, "needs `command` (provider process)");
+  if (entry.command === undefined) return [];
+  return [
+    {
+      provider: "process",
+      key,
+      command: entry.command,
+      cwd: resolve(reader.folder, entry.cwd ?? "."),
+      env: readEnv(entry.env ?? {}, [...at, "env"], reader),
+      port: entry.port ?? null,
+      stopSignal: entry.stop_signal ?? "SIGTERM",
+      stopTimeoutMs: Math.round((entry.stop_timeout ?? STOP_TIMEOUT_SECONDS) * 1000),
+      settings,
+    },
+  ];
+}
+
+/** Numbers and booleans become texts as they are written: `1.10` stays `1.10`. */
+function readEnv(
+  env: NonNullable<AppEntry["env"]>,
+  at: YamlPath,
+  reader: Reader,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : (reader.source.textOf([...at, name]) ?? String(value)),
+    ]),
+  );
+}
+
+function readHttpApp(draft: Draft, reader: Reader): HttpDeclaration[] {
+  const { entry, at, key, settings } = draft;
+  for (const name of PROCESS_KEYS) {
+    if (!isGiven(at, name, reader)) continue;
+    reader.problem(
+      [...at, name],
+      "does not apply to provider http: Paastis does not start the app",
+    );
+  }
+  if (!isGiven(at, "targets", reader)) reader.problem(at, "needs `targets` (provider http)");
+  const targets = (entry.targets ?? []).flatMap((text, index) => {
+    const target = readTarget(text);
+    if (target === null) reader.problem([...at, "targets", index], refusalOfTarget(text));
+    return target ?? [];
+  });
+  return [{ provider: "http", key, targets, settings }];
+}
+
+function readTarget(text: string): Target | null {
+  if (!/^https?:\/\/[^/?#@\\\s]+\/?$/i.test(text) || !URL.canParse(text)) return null;
+  return targetOf(text);
+}
+
+function refusalOfTarget(text: string): string {
+  const allowed = "an origin without path, query and credentials, such as http://10.0.0.5:8080";
+  return `must be ${allowed}: it is ${show(text.replace(/\/\/.*@/, "//…@"))}`;
+}
+
+/** Whether the key stands in the file, with whatever value. */
+function isGiven(at: YamlPath, key: string, reader: Reader): boolean {
+  let value: unknown = reader.source.value;
+  for (const step of [...at, key]) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return false;
+    // An object's own property: whatever it is, it is `unknown`.
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return true;
+}

@@ -1,0 +1,129 @@
+/** Finds and ends the children that a killed Paastis of the same instance has left behind. */
+
+import type { Clock } from "../clock.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Ledger, LedgerFile } from "./process-ledger.ts";
+import {
+  listProcesses,
+  type Marks,
+  type ProcessEntry,
+  readMarks,
+  startedAt,
+} from "./process-table.ts";
+import { endTree, type Leader, membersOf, ourselves, type ProcessTree } from "./process-tree.ts";
+
+/** What a search for leftovers uses. */
+export interface LeftoversDeps {
+  readonly instanceId: string;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How long leftovers have to end before they are killed, in ms. */
+export const LEFTOVER_TIMEOUT_MS = 2_000;
+
+/** A leftover may give birth while it is ended; after so many rounds the rest is reported. */
+const ROUNDS_MAX = 3;
+
+/**
+ * The mark of this process as the owner of its children: `<instance>:<pid>:<start time>`.
+ * The start time tells this process from a later one with the same number.
+ * @throws Error when the system does not tell when this process began
+ */
+export function ownerMark(instanceId: string): string {
+  const began = startedAt(process.pid);
+  if (began === null) throw new Error("the system does not say when this process was started");
+  return `${ownerPrefix(instanceId)}${process.pid}:${began}`;
+}
+
+/**
+ * Ends every process of owners of this instance that no longer live. Children of living owners, of other
+ * instances, and processes that merely have a recorded number are left alone. What cannot be ended is logged.
+ */
+export async function endLeftovers(deps: LeftoversDeps): Promise<void> {
+  const files = deps.ledger.read().filter((file) => isOrphaned(file.marks, deps.instanceId));
+  const noted = new Map<string, ProcessTree>();
+  for (const file of files) addNoted(noted, file);
+  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    const trees = await addMarked(noted, deps.instanceId);
+    const ended = await Promise.all([...trees.values()].map((tree) => endLeftover(deps, tree)));
+    if (!ended.includes(true)) break;
+  }
+  for (const file of files) {
+    // What could not be ended stays noted for the next start.
+    if (!isStillThere(file.leader)) deps.ledger.strike(file);
+  }
+}
+
+/** @returns whether anything was left of it, and has ended now */
+async function endLeftover(deps: LeftoversDeps, tree: ProcessTree): Promise<boolean> {
+  const pids = (await membersOf(tree)).map((entry) => entry.pid);
+  if (pids.length === 0) return false;
+  const { app, owner } = tree.marks;
+  try {
+    await endTree(tree, { clock: deps.clock, signal: "SIGTERM", timeoutMs: LEFTOVER_TIMEOUT_MS });
+    deps.log.warn({ app, pids, owner }, "ended what a killed Paastis had left running");
+  } catch (error) {
+    deps.log.error(
+      { app, pids, owner, reason: messageOf(error) },
+      "could not end what a killed Paastis had left running",
+    );
+    return false;
+  }
+  return true;
+}
+
+/** A noted leader counts only while the very process lives that was noted. */
+function addNoted(trees: Map<string, ProcessTree>, file: LedgerFile): void {
+  const { leader, marks } = file;
+  addTree(trees, marks, isStillThere(leader) ? leader : null);
+}
+
+function isStillThere(leader: Leader): boolean {
+  return startedAt(leader.pid) === leader.startedAt;
+}
+
+/** The trees that were noted, and those that are found by the marks in their environment. */
+async function addMarked(
+  noted: ReadonlyMap<string, ProcessTree>,
+  instanceId: string,
+): Promise<ReadonlyMap<string, ProcessTree>> {
+  const trees = new Map(noted);
+  const entries = await listProcesses();
+  const spared = ourselves(entries);
+  for (const entry of entries) {
+    if (spared.has(entry.pid)) continue;
+    const marks = await readMarks(entry.pid);
+    if (marks === null || !isOrphaned(marks, instanceId)) continue;
+    addTree(trees, marks, isLeader(entry) ? entry : null);
+  }
+  return trees;
+}
+
+function addTree(trees: Map<string, ProcessTree>, marks: Marks, leader: Leader | null): void {
+  const name = JSON.stringify([marks.owner, marks.app]);
+  const tree = trees.get(name) ?? { leaders: [], marks, notBefore: null };
+  const isKnown = tree.leaders.some((known) => known.pid === leader?.pid);
+  const leaders = leader === null || isKnown ? tree.leaders : [...tree.leaders, leader];
+  trees.set(name, { ...tree, leaders });
+}
+
+function isLeader(entry: ProcessEntry): boolean {
+  return entry.pid === entry.group && entry.pid === entry.session;
+}
+
+/** Whether the owner is a Paastis of this instance that no longer lives. */
+function isOrphaned(marks: Marks, instanceId: string): boolean {
+  const ours = ownerPrefix(instanceId);
+  if (!marks.owner.startsWith(ours)) return false;
+  // What follows the number is a start time, which may hold colons itself.
+  const [, pid, began] = /^(\d+):(.+)$/.exec(marks.owner.slice(ours.length)) ?? [];
+  return began !== undefined && startedAt(Number(pid)) !== began;
+}
+
+/** Encoded, so that no instance's prefix is the beginning of another's. */
+function ownerPrefix(instanceId: string): string {
+  return `${encodeURIComponent(instanceId)}:`;
+}

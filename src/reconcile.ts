@@ -1,0 +1,252 @@
+/** What the platforms say, against our table: apps found, changed behind our back, or gone. */
+
+import type { Activity } from "./activity.ts";
+import type { App, AppRef, AppState, Policy } from "./app.ts";
+import { refKey } from "./app.ts";
+import type { AppTable } from "./app-table.ts";
+import type { Clock } from "./clock.ts";
+import { deadline } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Cause, EventBus } from "./events.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { recordOf } from "./lifecycle-context.ts";
+import type { Log } from "./log.ts";
+import type { Listing, Provider } from "./providers/provider.ts";
+import type { AppRecord, Registry } from "./registry/registry.ts";
+
+/** Keeps the table true to what providers list. */
+export interface Reconciler {
+  /** Puts the apps of an earlier run into the table, so that they can be reached before any provider answers. */
+  restore(records: readonly AppRecord[]): void;
+  /** Asks every provider for its apps once. Never rejects: a provider that does not answer leaves its apps as they are. */
+  run(cause: Cause): Promise<void>;
+  /** Gives every app its policy anew: the rules have changed. */
+  applyPolicies(): void;
+  /** Whether every provider has answered at least once. */
+  isComplete(): boolean;
+  /** Why the latest list of a provider failed; `null` when it did not. Its apps are not put to sleep meanwhile. */
+  troubleOf(provider: string): string | null;
+}
+
+/** Everything reconciling needs from outside. */
+export interface ReconcileDeps {
+  readonly providers: readonly Provider[];
+  readonly table: AppTable;
+  readonly lifecycle: Lifecycle;
+  readonly registry: Registry;
+  readonly activity: Activity;
+  readonly events: EventBus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  /** Called when apps came, went, or got other policies. */
+  readonly onChange: () => void;
+}
+
+interface ReconcileContext extends ReconcileDeps {
+  /** What an earlier run knew, until the provider lists the app again. */
+  readonly remembered: Map<string, AppRecord>;
+  readonly answered: Set<string>;
+  readonly troubles: Map<string, string>;
+}
+
+/** Longest a list call may take, ms. */
+const LIST_TIMEOUT_MS = 60_000;
+
+/** A reconciler over `deps.providers`; where two list the same key, the earlier one has it. */
+export function createReconciler(deps: ReconcileDeps): Reconciler {
+  const context: ReconcileContext = {
+    ...deps,
+    remembered: new Map(),
+    answered: new Set(),
+    troubles: new Map(),
+  };
+  return {
+    restore: (records) => restore(context, records),
+    async run(cause) {
+      await Promise.all(context.providers.map((provider) => ask(context, provider, cause)));
+    },
+    applyPolicies() {
+      context.table.applyPolicies(context.policyOf);
+      context.onChange();
+    },
+    isComplete: () => context.answered.size === context.providers.length,
+    troubleOf: (provider) => context.troubles.get(provider) ?? null,
+  };
+}
+
+function restore(context: ReconcileContext, records: readonly AppRecord[]): void {
+  for (const record of records) {
+    if (!context.providers.some((provider) => provider.name === record.ref.provider)) continue;
+    context.remembered.set(refKey(record.ref), record);
+    if (context.table.byKey(record.key) === null) context.table.add(newApp(context, record, false));
+  }
+  context.table.applyPolicies(context.policyOf);
+  context.onChange();
+}
+
+/** An app as an earlier run left it. Its idle clock starts afresh: nothing is stopped right after a restart. */
+function newApp(
+  context: ReconcileContext,
+  known: Pick<AppRecord, "ref" | "key"> & Partial<AppRecord>,
+  sleepsByItself: boolean,
+): App {
+  const nowMs = context.clock.now();
+  const identity = { ref: known.ref, key: known.key };
+  return {
+    ...identity,
+    sleepsByItself,
+    firstSeenMs: known.firstSeenMs ?? nowMs,
+    policy: context.policyOf(identity),
+    state:
+      known.phase === "asleep"
+        ? { kind: "asleep", sinceMs: known.sinceMs ?? nowMs }
+        : { kind: "unknown", sinceMs: nowMs },
+    fence: known.fence ?? 0,
+    snapshot: known.snapshot ?? null,
+    lastTarget: known.target ?? null,
+    leases: 0,
+    idleSinceMs: nowMs,
+    lastUsedMs: known.lastUsedMs ?? null,
+    wakeHistoryMs: known.wakeHistoryMs ?? [],
+    links: [],
+    linkedFrom: [],
+  };
+}
+
+async function ask(context: ReconcileContext, provider: Provider, cause: Cause): Promise<void> {
+  // A list is a picture of some moment since it was asked for: what happened meanwhile may be newer.
+  const states = new Map(appsOf(context, provider).map((app) => [app, app.state]));
+  const limit = deadline(context.clock, LIST_TIMEOUT_MS, {
+    reason: new Error(`no answer within ${LIST_TIMEOUT_MS / 1000} s`),
+  });
+  try {
+    const listings = await provider.list(limit.signal);
+    recovered(context, provider);
+    await merge(context, provider, { listings, states, cause });
+    context.answered.add(provider.name);
+  } catch (error) {
+    context.troubles.set(provider.name, messageOf(error));
+    context.log.warn(
+      { provider: provider.name, reason: messageOf(error) },
+      "cannot list its apps: what is known stays, nothing of it is put to sleep",
+    );
+  } finally {
+    limit.end();
+  }
+}
+
+function recovered(context: ReconcileContext, provider: Provider): void {
+  if (!context.troubles.delete(provider.name)) return;
+  context.log.info({ provider: provider.name }, "lists its apps again");
+}
+
+function appsOf(context: ReconcileContext, provider: Provider): readonly App[] {
+  return context.table.all().filter((app) => app.ref.provider === provider.name);
+}
+
+/** What a list means for the apps we know. Pure. */
+export function compare(
+  known: readonly App[],
+  listings: readonly Listing[],
+): {
+  readonly found: readonly Listing[];
+  readonly present: readonly { readonly app: App; readonly listing: Listing }[];
+  readonly gone: readonly App[];
+} {
+  const byId = new Map(known.map((app) => [app.ref.id, app]));
+  const listed = new Set(listings.map((listing) => listing.id));
+  return {
+    found: listings.filter((listing) => !byId.has(listing.id)),
+    present: listings.flatMap((listing) => {
+      const app = byId.get(listing.id);
+      return app === undefined ? [] : [{ app, listing }];
+    }),
+    gone: known.filter((app) => !listed.has(app.ref.id)),
+  };
+}
+
+async function merge(
+  context: ReconcileContext,
+  provider: Provider,
+  answer: {
+    readonly listings: readonly Listing[];
+    readonly states: ReadonlyMap<App, AppState>;
+    readonly cause: Cause;
+  },
+): Promise<void> {
+  const { found, present, gone } = compare(appsOf(context, provider), answer.listings);
+  for (const app of gone) {
+    context.table.remove(app);
+    void context.lifecycle.retire(app, answer.cause);
+  }
+  const added = found.flatMap((listing) => add(context, provider, listing) ?? []);
+  if (added.length > 0 || gone.length > 0) {
+    context.table.applyPolicies(context.policyOf);
+    context.onChange();
+  }
+  for (const { app, listing } of present) {
+    const since = answer.states.get(app) ?? app.state;
+    await see(context, provider, { app, listing, since });
+  }
+  for (const { app, listing } of added) {
+    await see(context, provider, { app, listing, since: app.state });
+    await introduce(context, app, answer.cause);
+  }
+}
+
+function add(
+  context: ReconcileContext,
+  provider: Provider,
+  listing: Listing,
+): { readonly app: App; readonly listing: Listing } | null {
+  const key = listing.key.toLowerCase();
+  const ref: AppRef = { provider: provider.name, id: listing.id };
+  const holder = context.table.byKey(key);
+  if (holder !== null) {
+    const other = refKey(holder.ref);
+    context.log.warn({ app: key, other }, `left out of ${provider.name}: the key is taken`);
+    return null;
+  }
+  const known = context.remembered.get(refKey(ref)) ?? { ref, key };
+  const app = newApp(context, { ...known, key }, listing.sleepsByItself);
+  context.table.add(app);
+  return { app, listing };
+}
+
+async function see(
+  context: ReconcileContext,
+  provider: Provider,
+  seen: { readonly app: App; readonly listing: Listing; readonly since: AppState },
+): Promise<void> {
+  const { app, listing, since } = seen;
+  const observation = listing.observation ?? (await lookAlone(context, provider, app));
+  if (observation !== null) context.lifecycle.observe(app, { observation, since });
+}
+
+async function lookAlone(context: ReconcileContext, provider: Provider, app: App) {
+  const limit = deadline(context.clock, LIST_TIMEOUT_MS, { reason: new Error("no answer") });
+  try {
+    return await provider.observe(app.ref.id, limit.signal);
+  } catch (error) {
+    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
+    return null;
+  } finally {
+    limit.end();
+  }
+}
+
+/** Tells of an app that was not known in an earlier run either, and remembers it. */
+async function introduce(context: ReconcileContext, app: App, cause: Cause): Promise<void> {
+  const isNew = !context.remembered.has(refKey(app.ref));
+  if (isNew) {
+    const event = { app: app.key, ref: app.ref, cause };
+    context.events.emit({ ...event, name: "APP_DISCOVERED" });
+    if (!app.policy.ignored) context.events.emit({ ...event, name: "APP_REGISTERED" });
+  }
+  try {
+    await context.registry.save(recordOf(app));
+  } catch (error) {
+    context.log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
+  }
+}

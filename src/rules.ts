@@ -1,0 +1,155 @@
+/** Rules of `paastis.yml` to the policy of one app, with the reason for each part. Pure. */
+
+import type { HealthCheck, Policy } from "./app.ts";
+import type { Rule, Settings } from "./config.ts";
+
+/** The app that a policy is asked for. */
+export interface PolicySubject {
+  /** Lower case. */
+  readonly key: string;
+  /** Settings of its entry in `apps`; `null` when it has none. */
+  readonly declared: Settings | null;
+  /** The provider's own default. */
+  readonly health?: HealthCheck;
+}
+
+/** What holds for every app. */
+export interface PolicyContext {
+  readonly rules: readonly Rule[];
+  /** Default idle time. */
+  readonly maxIdleMs: number;
+  /** Keys in lower case. */
+  readonly ignoredApps: readonly string[];
+}
+
+/** Where a field of a policy comes from. */
+export type PolicySource =
+  /** Nobody said anything. */
+  | { readonly kind: "default" }
+  | { readonly kind: "provider" }
+  /** An environment variable, or its flag. */
+  | { readonly kind: "variable"; readonly name: string }
+  /** `index` counts from 0, in the order of the file. */
+  | { readonly kind: "rule"; readonly index: number; readonly pattern: string }
+  /** The app's own entry in `apps`. */
+  | { readonly kind: "app" };
+
+/** A policy that can say why it is as it is. */
+export interface ExplainedPolicy {
+  readonly policy: Policy;
+  readonly sources: Readonly<Record<keyof Policy, PolicySource>>;
+}
+
+/**
+ * The policy of one app. All rules that match apply in order, later ones win field by field; the app's own
+ * entry comes last. A rule with a fixed `app_name` also applies to the app it names.
+ */
+export function policyFor(app: PolicySubject, context: PolicyContext): Policy {
+  return explainPolicy(app, context).policy;
+}
+
+/** Like `policyFor`, and which rule gave each field. */
+export function explainPolicy(app: PolicySubject, context: PolicyContext): ExplainedPolicy {
+  let explained = defaultPolicy(app, context);
+  context.rules.forEach((rule, index) => {
+    const groups = rule.pattern.exec(app.key);
+    if (groups === null && !names(rule, app.key)) return;
+    const source: PolicySource = { kind: "rule", index, pattern: rule.pattern.source };
+    const fill = (text: string) => interpolate(text, groups);
+    explained = overlay(explained, partOf(rule.settings, app.key, fill), source);
+  });
+  if (app.declared === null) return explained;
+  const own = partOf(app.declared, app.key, (text) => text);
+  return overlay(explained, own, { kind: "app" });
+}
+
+/**
+ * The key of the app that a Host's first label stands for: what the last matching rule with an `app_name`
+ * says, otherwise the label itself. Not applied again to its own result.
+ */
+export function resolveLabel(label: string, rules: readonly Rule[]): string {
+  const key = label.toLowerCase();
+  let resolved = key;
+  for (const { pattern, settings } of rules) {
+    if (settings.appName === undefined) continue;
+    const groups = pattern.exec(key);
+    if (groups !== null) resolved = interpolate(settings.appName, groups).toLowerCase() || key;
+  }
+  return resolved;
+}
+
+function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPolicy {
+  const nobody: PolicySource = { kind: "default" };
+  const ignored = context.ignoredApps.includes(app.key);
+  return {
+    policy: {
+      maxIdleMs: context.maxIdleMs,
+      linkedKeys: [],
+      health: app.health ?? { path: null },
+      wakeTimeoutMs: null,
+      preserveHost: false,
+      ignored,
+    },
+    sources: {
+      maxIdleMs: { kind: "variable", name: "START_AND_STOP_MAX_IDLE_TIME" },
+      linkedKeys: nobody,
+      health: app.health === undefined ? nobody : { kind: "provider" },
+      wakeTimeoutMs: nobody,
+      preserveHost: nobody,
+      ignored: ignored ? { kind: "variable", name: "REGISTRY_IGNORED_APPS" } : nobody,
+    },
+  };
+}
+
+/** A fixed name only: one with `$1` names no app until a label matches. */
+function names(rule: Rule, key: string): boolean {
+  const { appName } = rule.settings;
+  return appName !== undefined && !appName.includes("$") && appName.toLowerCase() === key;
+}
+
+/** The fields of a policy that some settings say something about. */
+function partOf(
+  settings: Settings,
+  ownKey: string,
+  fill: (text: string) => string,
+): Partial<Policy> {
+  const { maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds, preserveHost } = settings;
+  return {
+    ...(maxIdleMinutes !== undefined && { maxIdleMs: idleMs(maxIdleMinutes) }),
+    ...(linkedApps !== undefined && { linkedKeys: linkedKeys(linkedApps.map(fill), ownKey) }),
+    ...(health !== undefined && { health: { path: fill(health) } }),
+    ...(wakeTimeoutSeconds !== undefined && {
+      wakeTimeoutMs: Math.round(wakeTimeoutSeconds * 1000),
+    }),
+    ...(preserveHost !== undefined && { preserveHost }),
+  };
+}
+
+function overlay(
+  below: ExplainedPolicy,
+  part: Partial<Policy>,
+  source: PolicySource,
+): ExplainedPolicy {
+  const fields = Object.keys(part).map((field) => [field, source] as const);
+  return {
+    policy: { ...below.policy, ...part },
+    sources: { ...below.sources, ...Object.fromEntries(fields) },
+  };
+}
+
+function idleMs(minutes: number | "never"): number | null {
+  return minutes === "never" ? null : Math.round(minutes * 60_000);
+}
+
+function linkedKeys(texts: readonly string[], ownKey: string): readonly string[] {
+  const found = new Set(texts.map((text) => text.toLowerCase()));
+  // Its own key comes from patterns that match several apps; nothing, from a group that took no part.
+  found.delete(ownKey);
+  found.delete("");
+  return [...found];
+}
+
+/** One digit after `$`, 1 to 9; a group that took no part gives nothing. */
+function interpolate(text: string, groups: RegExpExecArray | null): string {
+  return text.replace(/\$([1-9])/g, (_, digit: string) => groups?.[Number(digit)] ?? "");
+}

@@ -1,0 +1,34 @@
+/** When a cron expression is due, and calling something then. */
+
+import { CronTime } from "cron";
+import type { Clock } from "./clock.ts";
+
+/**
+ * The next time an expression is due, in ms since the epoch, local time zone.
+ * @param expression five fields, or six with seconds first
+ * @throws Error when the expression is not valid, or is never due
+ */
+export function nextDueMs(expression: string, afterMs: number): number {
+  return new CronTime(expression).getNextDateFrom(new Date(afterMs)).toMillis();
+}
+
+/**
+ * Calls `work` whenever `expression` is due, until the returned function is called. A clock that jumps back or
+ * forth delays one call at most: the next one is reckoned from the clock each time.
+ */
+export function onSchedule(options: {
+  readonly expression: string;
+  readonly clock: Clock;
+  readonly work: () => void;
+}): () => void {
+  const { clock, expression, work } = options;
+  let cancel = plan();
+  function plan() {
+    const nowMs = clock.now();
+    return clock.after(nextDueMs(expression, nowMs) - nowMs, () => {
+      cancel = plan();
+      work();
+    });
+  }
+  return () => cancel();
+}

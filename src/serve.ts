@@ -1,0 +1,257 @@
+/** The composition root: builds everything from a `Config`, starts it, and stops it again. */
+
+import type { AppRef, Policy } from "./app.ts";
+import type { Clock } from "./clock.ts";
+import { createSystemClock, keepAlive, sleep } from "./clock.ts";
+import type { AppsConfig, Config } from "./config.ts";
+import { watchConfigFile } from "./config-watch.ts";
+import type { Core } from "./core.ts";
+import { createCore } from "./core.ts";
+import type { Engine } from "./engines/engine.ts";
+import { createFetchEngine } from "./engines/fetch.ts";
+import { messageOf } from "./errors.ts";
+import { logEvents } from "./event-log.ts";
+import type { EventWriter } from "./event-store/event-writer.ts";
+import { createEventWriter } from "./event-store/event-writer.ts";
+import type { EventBus } from "./events.ts";
+import { createEventBus } from "./events.ts";
+import { createProbe } from "./health.ts";
+import type { HookRunner } from "./hooks.ts";
+import { createHookRunner } from "./hooks.ts";
+import type { Log } from "./log.ts";
+import { createLog } from "./log.ts";
+import { createProviders } from "./providers/catalogue.ts";
+import type { Provider } from "./providers/provider.ts";
+import { policyFor, resolveLabel } from "./rules.ts";
+import { onSchedule } from "./schedule.ts";
+import { listenForSignals } from "./signals.ts";
+import type { Storage } from "./storage.ts";
+import { openStorage } from "./storage.ts";
+
+/** How long the first list calls may delay the start; they go on behind it, ms. */
+const FIRST_LIST_MS = 1000;
+/** How often uses of apps are written behind, ms. */
+const ACTIVITY_EVERY_MS = 2000;
+
+/** What the program was started with, and the tools everything is made of. */
+interface Base {
+  readonly config: Config;
+  /** Reads `paastis.yml` again. */
+  readonly reload: () => AppsConfig;
+  /** Where that file is, or would be; absolute. */
+  readonly watchedFile: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly isStopping: () => boolean;
+}
+
+/** A running program. */
+interface Program extends Base {
+  /** What `paastis.yml` says now. */
+  apps: AppsConfig;
+  readonly storage: Storage;
+  readonly providers: readonly Provider[];
+  readonly events: EventBus;
+  readonly writer: EventWriter;
+  readonly hooks: HookRunner;
+  readonly core: Core;
+}
+
+/**
+ * Runs until SIGTERM or SIGINT, then stops: no new connections, what is in flight finishes within
+ * `SHUTDOWN_TIMEOUT_MS`, everything is stored. A second signal cuts what is left.
+ * @param options.reload reads `paastis.yml` again; throws PaastisError `config_invalid`
+ * @throws PaastisError `data_dir_in_use`, `listen_failed`, `config_invalid`
+ */
+export async function serve(
+  options: Pick<Base, "config" | "reload" | "watchedFile">,
+): Promise<void> {
+  const clock = createSystemClock();
+  const log = createLog({ level: options.config.logLevel, stream: process.stdout, clock });
+  const signals = listenForSignals();
+  const endGuard = guardAgainstRejections(log);
+  const letGo = keepAlive();
+  let program: Program | null = null;
+  try {
+    program = await build({ ...options, clock, log, isStopping: signals.isToldToStop });
+    await open(program);
+    await run(program, signals);
+  } finally {
+    if (program !== null) await close(program);
+    signals.end();
+    endGuard();
+    letGo();
+  }
+}
+
+/** A promise that nobody caught is a mistake of ours: it is reported, and must not end what works. */
+function guardAgainstRejections(log: Log): () => void {
+  const report = (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.error({ reason: messageOf(error), stack }, "an unexpected failure: please report it");
+  };
+  process.on("unhandledRejection", report);
+  return () => process.off("unhandledRejection", report);
+}
+
+/** Opens the storage and composes everything; nothing listens yet. */
+async function build(base: Base): Promise<Program> {
+  const { config, clock, log } = base;
+  const random = Math.random;
+  const storage = openStorage({ config, clock, random, log });
+  // Read through this object by everything that must see a reload.
+  const live = { apps: config.apps };
+  const { dataDir, instanceId } = storage;
+  const declarations = () => live.apps.apps;
+  const deps = { config, declarations, dataDir, instanceId, clock, random, log };
+  const providers = await createProviders(deps);
+  const events = createEventBus({
+    now: clock.now,
+    random,
+    onListenerError: (error) => log.error({ reason: messageOf(error) }, "an event listener failed"),
+  });
+  const writer = createEventWriter({ store: storage.events, log, clock });
+  events.subscribe(logEvents(log));
+  events.subscribe(writer.write);
+  const hooks = createHooks(base, events);
+  const core = createCore({
+    clock,
+    random,
+    log,
+    registry: storage.registry,
+    providers,
+    events,
+    hooks,
+    probe: createProbe(fetch),
+    policyOf: (app) => policyOf(config, live.apps, app),
+    keyOf: (label) => resolveLabel(label, live.apps.rules),
+    defaultKey: config.defaultApp,
+    hold: config.hold,
+    isStopping: base.isStopping,
+  });
+  return Object.assign(live, { ...base, storage, providers, events, writer, hooks, core });
+}
+
+function createHooks(base: Base, events: EventBus): HookRunner {
+  const { config, clock, log } = base;
+  return createHookRunner({
+    commands: config.hooks,
+    environment: config.childEnvironment,
+    clock,
+    log,
+    onFailure(name, { app, reason }, why) {
+      const cause = { kind: "command", detail: `hook ${name}: ${reason}` } as const;
+      events.emit({ name: "HOOK_FAILED", app: app.key, ref: app.ref, cause, reason: why });
+    },
+  });
+}
+
+function policyOf(
+  config: Config,
+  apps: AppsConfig,
+  app: { readonly key: string; readonly ref: AppRef },
+): Policy {
+  const declared = apps.apps.find(
+    (entry) => entry.provider === app.ref.provider && entry.key === app.key,
+  );
+  const subject = { key: app.key, declared: declared?.settings ?? null };
+  return policyFor(subject, { ...config, rules: apps.rules });
+}
+
+/** Takes up what an earlier run knew, and asks the providers; a slow one does not hold up the start. */
+async function open({ core, storage, log, clock }: Program): Promise<void> {
+  const { records, unreadable } = await storage.registry.load();
+  for (const { what, why } of unreadable) {
+    log.warn({ record: what, reason: why }, "a stored record cannot be read and is left out");
+  }
+  core.reconciler.restore(records);
+  const listed = core.reconciler.run({ kind: "start", detail: "Paastis started" });
+  await Promise.race([listed, sleep(clock, FIRST_LIST_MS)]);
+}
+
+/** Listens until told to stop, then lets what is in flight finish. */
+async function run(program: Program, signals: ReturnType<typeof listenForSignals>): Promise<void> {
+  const { config, clock, log, core } = program;
+  const engine = createFetchEngine({
+    host: config.host,
+    port: config.port,
+    handler: core.handler,
+    clock,
+    log,
+    connectTimeoutMs: config.upstream.connectTimeoutMs,
+    responseTimeoutMs: config.upstream.timeoutMs,
+    forwarded: config.forwarded,
+  });
+  sayReady(program, engine);
+  const ends = [
+    onSchedule({ expression: config.sweepCron, clock, work: () => void core.sweeper.sweep() }),
+    everyActivity(program),
+    signals.onHangup(() => reload(program)),
+    watchConfigFile({ file: program.watchedFile, clock, log, onChange: () => reload(program) }),
+  ];
+  await signals.toldToStop;
+  for (const end of ends) end();
+  const limit = config.shutdownTimeoutMs;
+  log.info({ inFlight: engine.inFlight, limitMs: limit }, "stopping: what is in flight may finish");
+  const hurry = signals.toldTwice.then(() => engine.stop(0));
+  await Promise.race([engine.stop(limit), hurry]);
+}
+
+function sayReady({ log, config, core }: Program, engine: Engine): void {
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  const address = `http://${host}:${engine.port}`;
+  const fields = { address, apps: core.table.all().length, providers: config.providers.join(", ") };
+  log.info(fields, `listening on ${address}`);
+}
+
+function everyActivity(program: Program): () => void {
+  let cancel = plan();
+  function plan() {
+    return program.clock.after(ACTIVITY_EVERY_MS, () => {
+      cancel = plan();
+      void writeActivity(program);
+    });
+  }
+  return () => cancel();
+}
+
+async function writeActivity({ storage, core, log }: Program): Promise<void> {
+  const uses = core.activity.takeUses();
+  if (uses.length === 0) return;
+  try {
+    await storage.registry.touch(uses);
+  } catch (error) {
+    log.warn({ reason: messageOf(error) }, "the last uses of apps could not be stored");
+  }
+}
+
+/** A broken file changes nothing: what was read before stays. */
+function reload(program: Program): void {
+  const { core, log } = program;
+  try {
+    program.apps = program.reload();
+  } catch (error) {
+    log.error({ reason: messageOf(error) }, "paastis.yml is not taken over: the old rules stay");
+    return;
+  }
+  core.reconciler.applyPolicies();
+  void core.reconciler.run({ kind: "reload", detail: "paastis.yml has changed" });
+  log.info(
+    { apps: program.apps.apps.length, rules: program.apps.rules.length },
+    "paastis.yml read",
+  );
+}
+
+/** Ends everything in the order of the arrows: who uses something ends before it. */
+async function close(program: Program): Promise<void> {
+  const { core, providers, hooks, storage, writer, log } = program;
+  core.unwatch();
+  const lifecycle = core.lifecycle.close();
+  await Promise.all(providers.map((provider) => provider.close()));
+  await lifecycle;
+  await hooks.close();
+  await writeActivity(program);
+  await writer.close();
+  await storage.close();
+  log.info({}, "stopped");
+}

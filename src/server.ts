@@ -1,0 +1,147 @@
+/** The story of one request, the same for every engine. */
+
+import type { Activity } from "./activity.ts";
+import { errorAnswer } from "./answers.ts";
+import type { App } from "./app.ts";
+import type { Clock } from "./clock.ts";
+import type {
+  Admission,
+  Answer,
+  AnswerHead,
+  Decision,
+  Exchange,
+  ForwardFailure,
+  RequestHandler,
+  RequestHead,
+} from "./engines/engine.ts";
+import type { AnswerCode } from "./errors.ts";
+import { messageOf } from "./errors.ts";
+import type { DownAnswer } from "./health.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { Log } from "./log.ts";
+import type { Router } from "./router.ts";
+import type { Gate } from "./wake.ts";
+import { causeOf } from "./wake.ts";
+
+/** Everything a request passes through. */
+export interface ServerDeps {
+  readonly router: Router<App>;
+  readonly gate: Gate;
+  readonly lifecycle: Lifecycle;
+  readonly activity: Activity;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How an app's platform says "down"; `null` for platforms that have no such answer. */
+  readonly downAnswerOf: (app: App) => DownAnswer | null;
+  /** Whether all providers have been asked once. Until then an unknown app may only be unknown yet. */
+  readonly isComplete: () => boolean;
+  readonly isStopping: () => boolean;
+}
+
+/** How often one request may be forwarded anew after its target turned out to be down. */
+const FAILURES_MAX = 3;
+/** What a client is told to wait while we start or stop, ms. */
+const SOON_MS = 2000;
+
+/** The core, as engines see it. */
+export function createServer(deps: ServerDeps): RequestHandler {
+  return {
+    admit: (head) => guarded(deps, head, () => admit(deps, head)),
+    answered: (exchange, answer, replayable) =>
+      replayable ? answered(deps, exchange, answer) : null,
+    failed: (exchange, failure) =>
+      guarded(deps, exchange.head, () => failed(deps, exchange, failure)),
+    release: (exchange) => deps.activity.end(exchange.app),
+    refuse: (code, why, head) => errorAnswer({ code, app: null, why, head }),
+  };
+}
+
+function admit(deps: ServerDeps, head: RequestHead): Admission {
+  const route = deps.router.match(head.host);
+  if (deps.isStopping()) {
+    return say(deps, head, { code: "shutting_down", why: "it was told to stop" });
+  }
+  switch (route.kind) {
+    case "app":
+      return deps.gate.admit(route.app, head);
+    case "invalid":
+      return say(deps, head, { code: "invalid_host", why: route.why });
+    case "unknown":
+      return say(deps, head, unknownHost(deps, route.label));
+  }
+}
+
+function unknownHost(
+  deps: ServerDeps,
+  label: string | null,
+): { readonly code: AnswerCode; readonly why: string } {
+  if (!deps.isComplete()) {
+    return { code: "starting", why: "not every provider has been asked for its apps yet" };
+  }
+  const why =
+    label === null ? "an address names no app" : `there is no app with the key "${label}"`;
+  return { code: "unknown_app", why };
+}
+
+function say(
+  deps: ServerDeps,
+  head: RequestHead,
+  what: { readonly code: AnswerCode; readonly why: string; readonly app?: App },
+): Decision {
+  const isSoon = what.code === "starting" || what.code === "shutting_down";
+  const answer: Answer = errorAnswer({
+    code: what.code,
+    app: what.app?.key ?? null,
+    why: what.why,
+    head,
+    ...(isSoon ? { retryAfterMs: SOON_MS } : {}),
+  });
+  deps.log.debug({ code: what.code, host: head.host, reason: what.why }, "answered by Paastis");
+  return { kind: "answer", answer };
+}
+
+/** Only for a request that can be sent once more: the platform said that the app is down. */
+function answered(deps: ServerDeps, exchange: Exchange, answer: AnswerHead): Admission | null {
+  const isDown = deps.downAnswerOf(exchange.app);
+  if (isDown === null || !isDown(answer.status, answer.header)) return null;
+  const { app, target, head } = exchange;
+  if (exchange.failures >= FAILURES_MAX) return null;
+  deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  return deps.gate.readmit(exchange);
+}
+
+function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Admission {
+  const { app, target, head } = exchange;
+  if (failure.kind === "unreachable") deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  if (mayTryAgain(exchange, failure)) return deps.gate.readmit(exchange);
+  deps.activity.end(app);
+  const why = `${failure.message} (${target.origin})`;
+  const code: AnswerCode = `upstream_${failure.kind}`;
+  deps.log.warn({ app: app.key, code, reason: why }, "could not be forwarded");
+  return say(deps, head, { code, why, app });
+}
+
+/** An app that ended under a request is as good as one that was down: the request goes to its successor. */
+function mayTryAgain(exchange: Exchange, failure: ForwardFailure): boolean {
+  if (!failure.replayable || exchange.failures >= FAILURES_MAX) return false;
+  if (failure.kind === "unreachable") return true;
+  return failure.kind === "broken" && exchange.app.state.kind !== "awake";
+}
+
+/** A mistake of ours is answered and logged under one reference; it never ends the program. */
+function guarded(deps: ServerDeps, head: RequestHead, work: () => Admission): Admission {
+  try {
+    return work();
+  } catch (error) {
+    const reference = deps.clock.now().toString(36);
+    deps.log.error({ reference, reason: messageOf(error) }, "a request broke: please report it");
+    const answer = errorAnswer({
+      code: "internal",
+      app: null,
+      why: "an unexpected error",
+      reference,
+      head,
+    });
+    return { kind: "answer", answer };
+  }
+}

@@ -1,0 +1,228 @@
+/** Parsers for the texts that environment variables and flags hold, each with the sentence that says what it allows. */
+
+import { isIP } from "node:net";
+import { CronTime } from "cron";
+
+/** What became of a text. `why` adds to "must be <allowed>" what that does not say; usually it is empty. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly why: string };
+
+/** Reads a trimmed text that is not empty. */
+export interface Parser<T> {
+  /** Completes "must be …". */
+  readonly allowed: string;
+  parse(text: string): Parsed<T>;
+}
+
+/** Longest time a timer of the runtime can wait, in ms (32-bit signed). */
+const TIMER_MAX_MS = 0x7fffffff;
+/** Ten years, in minutes: beyond it somebody meant `never` or mistyped. */
+export const IDLE_MINUTES_MAX = 5_256_000;
+/** A key of an app: letters, digits and hyphens as in a DNS label (RFC 1123 section 2.1), lower case. */
+const KEY = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
+
+/** The sentence about keys, for every place that must refuse one. */
+export const KEY_ALLOWED = "letters, digits and hyphens, at most 63, with no hyphen at either end";
+
+/** @returns the key in lower case, or `null` when no Host's first label could ever equal it */
+export function keyOf(text: string): string | null {
+  const key = text.toLowerCase();
+  return KEY.test(key) ? key : null;
+}
+
+/** Any text. */
+export function text(allowed: string): Parser<string> {
+  return { allowed, parse: accept };
+}
+
+/** A whole number between two bounds, both included. */
+export function wholeNumber(min: number, max: number): Parser<number> {
+  return {
+    allowed: `a whole number from ${min} to ${max}`,
+    parse(value) {
+      const number = Number(value);
+      return /^\d+$/.test(value) && number >= min && number <= max ? accept(number) : refuse();
+    },
+  };
+}
+
+/** A time in whole milliseconds that a timer can wait. */
+export function milliseconds(min: number): Parser<number> {
+  return wholeNumber(min, TIMER_MAX_MS);
+}
+
+/** Like `milliseconds`, but 0 gives `null`: no limit. */
+export function millisecondsOrOff(): Parser<number | null> {
+  const parser = milliseconds(0);
+  return {
+    allowed: `${parser.allowed} (0: no limit)`,
+    parse(value) {
+      const parsed = parser.parse(value);
+      return parsed.ok && parsed.value === 0 ? accept(null) : parsed;
+    },
+  };
+}
+
+/** Minutes, fractions allowed; gives milliseconds. */
+export function minutes(): Parser<number> {
+  return {
+    allowed: `a number of minutes from 0 to ${IDLE_MINUTES_MAX}, such as 15 or 0.5`,
+    parse(value) {
+      const number = Number(value);
+      if (!/^(?:\d+\.?\d*|\.\d+)$/.test(value) || number > IDLE_MINUTES_MAX) return refuse();
+      return accept(Math.round(number * 60_000));
+    },
+  };
+}
+
+/** Yes or no. */
+export function onOff(): Parser<boolean> {
+  const words = new Map([
+    ...["1", "true", "yes", "on"].map((word) => [word, true] as const),
+    ...["0", "false", "no", "off"].map((word) => [word, false] as const),
+  ]);
+  return {
+    allowed: "1 or 0 (true, false, yes, no, on and off work too)",
+    parse(value) {
+      const chosen = words.get(value.toLowerCase());
+      return chosen === undefined ? refuse() : accept(chosen);
+    },
+  };
+}
+
+/** @param later words that are known, but that this version cannot do yet */
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  later: readonly string[] = [],
+): Parser<T> {
+  return {
+    allowed: words.length === 1 ? `${words[0]}` : alternatives(words),
+    parse(value) {
+      const word = value.toLowerCase();
+      const chosen = words.find((candidate) => candidate === word);
+      if (chosen !== undefined) return accept(chosen);
+      return refuse(later.includes(word) ? `this version cannot do "${word}" yet` : "");
+    },
+  };
+}
+
+/** Several words, separated by commas; each counts once, in the order given. */
+export function someOf<const T extends string>(
+  words: readonly T[],
+  later: readonly string[] = [],
+): Parser<readonly T[]> {
+  const one = oneOf(words, later);
+  return {
+    allowed: `one or several of ${words.join(", ")}, separated by commas`,
+    parse(value) {
+      const chosen = new Set<T>();
+      for (const part of splitList(value)) {
+        const parsed = one.parse(part);
+        if (!parsed.ok) return refuse(parsed.why || `"${part}" is none of them`);
+        chosen.add(parsed.value);
+      }
+      return chosen.size === 0 ? refuse() : accept([...chosen]);
+    },
+  };
+}
+
+/** Keys of apps, separated by commas, in any case; each counts once. */
+export function keys(): Parser<readonly string[]> {
+  return {
+    allowed: "keys of apps, separated by commas",
+    parse: (value) => accept([...new Set(splitList(value.toLowerCase()))]),
+  };
+}
+
+/** The key of one app, in any case. */
+export function key(): Parser<string> {
+  return {
+    allowed: `the key of an app: ${KEY_ALLOWED}`,
+    parse(value) {
+      const found = keyOf(value);
+      return found === null ? refuse() : accept(found);
+    },
+  };
+}
+
+/** An address to listen on. */
+export function hostAddress(): Parser<string> {
+  return {
+    allowed: "an IP address or a host name, such as 0.0.0.0, :: or localhost",
+    parse(value) {
+      const host = value.replace(/^\[(.*)\]$/, "$1");
+      return isIP(host) !== 0 || isHostName(host) ? accept(host) : refuse();
+    },
+  };
+}
+
+/** IP addresses and address ranges, separated by commas. */
+export function addressRanges(): Parser<readonly string[]> {
+  return {
+    allowed:
+      "IP addresses or ranges, separated by commas, such as 10.0.0.0/8, 127.0.0.1 or fd00::/8",
+    parse(value) {
+      const ranges = splitList(value);
+      const wrong = ranges.find((range) => !isAddressRange(range));
+      return wrong === undefined ? accept([...new Set(ranges)]) : refuse(`"${wrong}" is none`);
+    },
+  };
+}
+
+/** A cron expression that fires at least once in the coming years. */
+export function cronExpression(): Parser<string> {
+  return {
+    allowed: "five cron fields, or six with seconds first, such as * * * * *",
+    parse(value) {
+      const fields = value.split(/\s+/).length;
+      if (fields < 5 || fields > 6) return refuse(`it has ${fields} field${fields > 1 ? "s" : ""}`);
+      try {
+        new CronTime(value).sendAt();
+        return accept(value);
+      } catch (error) {
+        return refuse(reasonOfCron(error));
+      }
+    },
+  };
+}
+
+function reasonOfCron(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (message.startsWith("Something went wrong")) return "no date ever fits it";
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+function isHostName(host: string): boolean {
+  // A name of digits and dots alone is a mistyped address, such as 127.0.0.
+  return HOST_NAME.test(host) && !/^[\d.]+$/.test(host);
+}
+
+function isAddressRange(range: string): boolean {
+  const [address = "", prefix, ...rest] = range.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (prefix === undefined) return true;
+  return /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+function alternatives(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+}
+
+function accept<T>(value: T): Parsed<T> {
+  return { ok: true, value };
+}
+
+function refuse(why = ""): Parsed<never> {
+  return { ok: false, why };
+}

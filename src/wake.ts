@@ -1,0 +1,310 @@
+/** Admits a request to an app: forward it, hold it, show the waiting page, or say why not. */
+
+import type { Activity } from "./activity.ts";
+import type { WakeProgress } from "./answers.ts";
+import {
+  errorAnswer,
+  isNavigation,
+  isProgressRequest,
+  progressAnswer,
+  waitingPage,
+} from "./answers.ts";
+import type { App, Target } from "./app.ts";
+import type { Clock } from "./clock.ts";
+import { sleep } from "./clock.ts";
+import type { HoldLimits } from "./config.ts";
+import type { Admission, Answer, Decision, Exchange, Held, RequestHead } from "./engines/engine.ts";
+import type { AnswerCode } from "./errors.ts";
+import type { Cause } from "./events.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { WakeOutcome } from "./lifecycle-context.ts";
+
+/** A request on its way to an app, for the first time or once more. */
+export interface Caller {
+  readonly app: App;
+  readonly head: RequestHead;
+  /** When it was first admitted, ms since the epoch. */
+  readonly admittedMs: number;
+  readonly failures: number;
+}
+
+/** Decides what becomes of requests for apps. */
+export interface Gate {
+  /** Takes a lease and admits. Synchronous and without allocation beyond the result while the app is awake. */
+  admit(app: App, head: RequestHead): Admission;
+  /** Admits once more a request whose exchange came to nothing; its lease goes on. */
+  readmit(exchange: Exchange): Admission;
+  /** Requests held now. */
+  held(): number;
+}
+
+/** Everything admission needs from outside. */
+export interface GateDeps {
+  readonly lifecycle: Lifecycle;
+  readonly activity: Activity;
+  readonly clock: Clock;
+  readonly hold: HoldLimits;
+}
+
+interface GateContext extends GateDeps {
+  readonly heldPerApp: Map<App, number>;
+  heldTotal: number;
+}
+
+/** Admission under the limits of `deps.hold`. */
+export function createGate(deps: GateDeps): Gate {
+  const context: GateContext = { ...deps, heldPerApp: new Map(), heldTotal: 0 };
+  return {
+    admit(app, head) {
+      if (isProgressRequest(head)) return answer(progressAnswer(progressOf(context, app, head)));
+      context.activity.begin(app);
+      if (app.links.length > 0) wakeLinks(context, app);
+      return admit(context, { app, head, admittedMs: context.clock.now(), failures: 0 });
+    },
+    readmit: (exchange) => admit(context, { ...exchange, failures: exchange.failures + 1 }),
+    held: () => context.heldTotal,
+  };
+}
+
+/** The caller holds a lease already. */
+function admit(context: GateContext, caller: Caller): Admission {
+  const { app } = caller;
+  const { state } = app;
+  // What just failed must wait for the wake that looks into it, even before that shows in the state.
+  if (caller.failures > 0 && context.lifecycle.wakeAskedMs(app) !== null) {
+    return hold(context, caller);
+  }
+  switch (state.kind) {
+    case "awake":
+      return exchange(caller, state.target);
+    case "draining":
+      context.lifecycle.cancelDrain(app);
+      return exchange(caller, state.target);
+    case "unknown":
+      // Nobody could say that it is down: try where it was last, and wake it when that fails.
+      if (app.lastTarget !== null && caller.failures === 0) return exchange(caller, app.lastTarget);
+      return hold(context, caller);
+    case "failed":
+      if (context.clock.now() < state.retryAtMs) {
+        return refuse(context, caller, failedAnswer(context, caller, state));
+      }
+      return hold(context, caller);
+    case "asleep":
+    case "waking":
+    case "stopping":
+      return hold(context, caller);
+  }
+}
+
+function exchange(caller: Caller, target: Target): Exchange {
+  const { app, head, admittedMs, failures } = caller;
+  return { kind: "forward", app, target, head, admittedMs, failures };
+}
+
+function answer(own: Answer): Decision {
+  return { kind: "answer", answer: own };
+}
+
+/** Gives the lease back, since Paastis answers by itself. */
+function refuse(context: GateContext, caller: Caller, own: Answer): Decision {
+  context.activity.end(caller.app);
+  return answer(own);
+}
+
+/** An app that was stopped behind the back of the one that uses it is woken with the next use. */
+function wakeLinks(context: GateContext, app: App): void {
+  for (const link of app.links) {
+    if (link.state.kind === "awake") continue;
+    if (link.state.kind === "failed" && context.clock.now() < link.state.retryAtMs) continue;
+    void context.lifecycle.wake(link, { kind: "linked", detail: `linked from ${app.key}` });
+  }
+}
+
+/** Keeps the request until the app is awake, its wake has failed, or the budget is used up. */
+function hold(context: GateContext, caller: Caller): Admission {
+  const { app } = caller;
+  const full = whyFull(context, app);
+  if (full !== null) return refuse(context, caller, ownAnswer(context, caller, "hold_full", full));
+  const ticket = openTicket(context, caller);
+  const cancelTimer = context.clock.after(patienceMs(context, caller), () => {
+    ticket.settle(() => refuse(context, caller, outOfPatience(context, caller)));
+  });
+  void context.lifecycle.wake(app, causeOf(caller.head)).then((outcome) => {
+    cancelTimer();
+    ticket.settle(() => woken(context, caller, outcome));
+  });
+  return {
+    kind: "held",
+    decision: ticket.decision,
+    abandon() {
+      cancelTimer();
+      ticket.abandon();
+    },
+  };
+}
+
+function woken(context: GateContext, caller: Caller, outcome: WakeOutcome): Decision {
+  if (outcome.kind === "awake") return exchange(caller, outcome.target);
+  return refuse(context, caller, failedAnswer(context, caller, outcome));
+}
+
+/** A held request's place: settled once, or abandoned, and counted meanwhile. */
+interface Ticket {
+  readonly decision: Held["decision"];
+  settle(decide: () => Decision): void;
+  abandon(): void;
+}
+
+function openTicket(context: GateContext, caller: Caller): Ticket {
+  const { app } = caller;
+  const { promise, resolve } = Promise.withResolvers<Decision>();
+  let settled: Decision | "open" | "abandoned" = "open";
+  countHeld(context, app, 1);
+  return {
+    decision: promise,
+    settle(decide) {
+      if (settled !== "open") return;
+      countHeld(context, app, -1);
+      settled = decide();
+      resolve(settled);
+    },
+    abandon() {
+      if (settled === "abandoned") return;
+      if (settled === "open") countHeld(context, app, -1);
+      // An answer has given the lease back already; an exchange that nobody follows has not.
+      if (settled === "open" || settled.kind === "forward") context.activity.end(app);
+      settled = "abandoned";
+    },
+  };
+}
+
+function countHeld(context: GateContext, app: App, change: 1 | -1): void {
+  context.heldTotal += change;
+  const held = (context.heldPerApp.get(app) ?? 0) + change;
+  if (held === 0) context.heldPerApp.delete(app);
+  else context.heldPerApp.set(app, held);
+}
+
+function whyFull(context: GateContext, app: App): string | null {
+  const { maxPerApp, maxTotal } = context.hold;
+  if ((context.heldPerApp.get(app) ?? 0) >= maxPerApp) {
+    return `${maxPerApp} requests wait for this app already`;
+  }
+  return context.heldTotal >= maxTotal ? `${maxTotal} requests wait already` : null;
+}
+
+/** A navigation gets the page after a short grace; everybody else waits for the rest of the budget. */
+function patienceMs(context: GateContext, caller: Caller): number {
+  const spentMs = context.clock.now() - caller.admittedMs;
+  const budgetMs = isNavigation(caller.head) ? context.hold.graceMs : context.hold.maxMs;
+  return Math.max(0, Math.min(budgetMs, context.hold.maxMs) - spentMs);
+}
+
+function outOfPatience(context: GateContext, caller: Caller): Answer {
+  const { app, head } = caller;
+  const { elapsedMs, estimateMs } = wakeTimes(context, app);
+  if (isNavigation(head)) return waitingPage({ app: app.key, elapsedMs, estimateMs });
+  const why = `it has been waking for ${Math.round(elapsedMs / 1000)} s; the wake goes on`;
+  return errorAnswer({
+    code: "app_waking",
+    app: app.key,
+    why,
+    retryAfterMs: remainingMs(elapsedMs, estimateMs),
+    head,
+  });
+}
+
+/** What to wait before asking again when nothing is known, or the estimate is used up; ms. */
+const RETRY_AFTER_MS = 5000;
+
+function remainingMs(elapsedMs: number, estimateMs: number | null): number {
+  const leftMs = (estimateMs ?? 0) - elapsedMs;
+  return leftMs > 0 ? leftMs : RETRY_AFTER_MS;
+}
+
+function failedAnswer(
+  context: GateContext,
+  caller: Caller,
+  failure: { readonly why: string; readonly retryAtMs: number },
+): Answer {
+  return errorAnswer({
+    code: "app_failed",
+    app: caller.app.key,
+    why: failure.why,
+    retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
+    head: caller.head,
+  });
+}
+
+function ownAnswer(context: GateContext, caller: Caller, code: AnswerCode, why: string): Answer {
+  const { elapsedMs, estimateMs } = wakeTimes(context, caller.app);
+  const retryAfterMs = remainingMs(elapsedMs, estimateMs);
+  return errorAnswer({ code, app: caller.app.key, why, retryAfterMs, head: caller.head });
+}
+
+function wakeTimes(
+  context: GateContext,
+  app: App,
+): { readonly elapsedMs: number; readonly estimateMs: number | null } {
+  const askedMs = context.lifecycle.wakeAskedMs(app);
+  const elapsedMs = askedMs === null ? 0 : context.clock.now() - askedMs;
+  return { elapsedMs, estimateMs: estimateMs(app.wakeHistoryMs) };
+}
+
+/** The median of the past wakes, ms; `null` without any. */
+export function estimateMs(historyMs: readonly number[]): number | null {
+  const sorted = [...historyMs].sort((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
+}
+
+/** How often the waiting page is told how far the wake is, ms. */
+const PROGRESS_EVERY_MS = 500;
+
+/** How the wake goes, from now until it is over. It takes no lease: the page only looks on. */
+async function* progressOf(
+  context: GateContext,
+  app: App,
+  head: RequestHead,
+): AsyncGenerator<WakeProgress> {
+  const refused = failedNow(context, app);
+  if (refused !== null) {
+    yield refused;
+    return;
+  }
+  const outcome = context.lifecycle.wake(app, causeOf(head));
+  for (;;) {
+    const { elapsedMs, estimateMs: estimate } = wakeTimes(context, app);
+    yield { kind: "waking", elapsedMs, estimateMs: estimate, step: stepOf(app) };
+    const next = await Promise.race([outcome, sleep(context.clock, PROGRESS_EVERY_MS)]);
+    if (next === undefined) continue;
+    yield next.kind === "awake"
+      ? { kind: "ready" }
+      : { kind: "failed", why: next.why, retryAfterMs: untilMs(context, next.retryAtMs) };
+    return;
+  }
+}
+
+function failedNow(context: GateContext, app: App): WakeProgress | null {
+  if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
+  const retryAfterMs = untilMs(context, app.state.retryAtMs);
+  return { kind: "failed", why: app.state.why, retryAfterMs };
+}
+
+function untilMs(context: GateContext, timeMs: number): number {
+  return Math.max(0, timeMs - context.clock.now());
+}
+
+function stepOf(app: App): string {
+  return app.state.kind === "stopping" ? "finishing the stop that was under way" : "starting";
+}
+
+/** Longest path in a cause, in characters. */
+const CAUSE_PATH_MAX = 100;
+
+/** What woke the app, for logs and events. Without the query: it may hold secrets. */
+export function causeOf(head: RequestHead): Cause {
+  const query = head.target.indexOf("?");
+  const path = query === -1 ? head.target : head.target.slice(0, query);
+  const from = head.clientAddress === "" ? "" : ` from ${head.clientAddress}`;
+  return { kind: "request", detail: `${head.method} ${path.slice(0, CAUSE_PATH_MAX)}${from}` };
+}

@@ -1,0 +1,235 @@
+/** What every registry must do, whatever it is kept in. */
+
+import { expect, test } from "bun:test";
+
+import type { AppRecord, Registry } from "../../src/registry/registry.ts";
+
+/** One empty registry, for one test. */
+export interface RegistryFixture extends AsyncDisposable {
+  readonly registry: Registry;
+  /** Closes the registry and opens what it was kept in again, as the next start of the program does. */
+  restart(): Promise<Registry>;
+}
+
+/** A test that does not apply to an implementation, and why. */
+export interface Skipped {
+  readonly test: string;
+  readonly because: string;
+}
+
+/** A record with every field in use. */
+export function recordOf(id: string, changes: Partial<AppRecord> = {}): AppRecord {
+  return {
+    ref: { provider: "process", id },
+    key: id,
+    phase: "asleep",
+    sinceMs: 1_700_000_000_000,
+    fence: 1,
+    snapshot: { kind: "quantities", processes: [{ type: "web", quantity: 2, size: "M" }] },
+    target: { origin: "http://127.0.0.1:8081", host: "127.0.0.1:8081" },
+    firstSeenMs: 1_600_000_000_000,
+    lastUsedMs: 1_650_000_000_000,
+    wakeHistoryMs: [1_200, 900.5],
+    ...changes,
+  };
+}
+
+/** Runs the suite on one implementation; `name` comes first in the name of each test. */
+export function registryContract(
+  name: string,
+  open: () => Promise<RegistryFixture>,
+  skip: readonly Skipped[] = [],
+): void {
+  const ref = { provider: "process", id: "shop" };
+
+  function fact(what: string, run: (fixture: RegistryFixture) => Promise<void>): void {
+    const skipped = skip.find((entry) => entry.test === what);
+    const title = `${name} registry: ${what}`;
+    test.skipIf(skipped !== undefined)(
+      skipped ? `${title} (${skipped.because})` : title,
+      async () => {
+        await using fixture = await open();
+        await run(fixture);
+      },
+    );
+  }
+
+  fact("a new one is empty", async ({ registry }) => {
+    expect(await registry.load()).toEqual({ records: [], unreadable: [] });
+  });
+
+  fact("a record comes back as it was saved", async ({ registry }) => {
+    const records = [
+      recordOf("shop"),
+      recordOf("blank", { snapshot: null, target: null, lastUsedMs: null, wakeHistoryMs: [] }),
+      recordOf("odd/id ' \" % ü 🦥", { key: "odd", phase: "failed", fence: 2 ** 40 }),
+      recordOf("none", { snapshot: { kind: "none" }, phase: "awake" }),
+      recordOf("replicas", {
+        snapshot: { kind: "replicas", workloads: [{ id: "deployment/web", replicas: 3 }] },
+        phase: "waking",
+      }),
+      recordOf("members", {
+        snapshot: { kind: "members", ids: ["a", "b"], mode: "suspend" },
+        phase: "stopping",
+      }),
+    ];
+    for (const record of records) expect(await registry.save(record)).toBe(true);
+    expect(sorted((await registry.load()).records)).toEqual(sorted(records));
+  });
+
+  fact("what the caller does to a record afterwards is not saved", async ({ registry }) => {
+    const wakeHistoryMs = [100];
+    await registry.save(recordOf("shop", { wakeHistoryMs }));
+    wakeHistoryMs.push(200);
+    expect((await registry.load()).records[0]?.wakeHistoryMs).toEqual([100]);
+  });
+
+  fact("the same id on two providers is two apps", async ({ registry }) => {
+    const one = recordOf("shop", { ref: { provider: "docker", id: "shop" } });
+    const other = recordOf("shop", { ref: { provider: "process", id: "shop" } });
+    await registry.save(one);
+    await registry.save(other);
+    await registry.remove(one.ref);
+    expect((await registry.load()).records).toEqual([other]);
+  });
+
+  fact("saving again replaces the record", async ({ registry }) => {
+    await registry.save(recordOf("shop"));
+    const next = recordOf("shop", { phase: "awake", fence: 2, snapshot: null, target: null });
+    expect(await registry.save(next)).toBe(true);
+    expect((await registry.load()).records).toEqual([next]);
+  });
+
+  fact(
+    "a save with the same fence is taken, one with an older fence is refused",
+    async ({ registry }) => {
+      await registry.save(recordOf("shop", { fence: 10, phase: "waking" }));
+      expect(await registry.save(recordOf("shop", { fence: 10, phase: "awake" }))).toBe(true);
+      expect(await registry.save(recordOf("shop", { fence: 9, phase: "asleep" }))).toBe(false);
+      expect((await registry.load()).records).toEqual([
+        recordOf("shop", { fence: 10, phase: "awake" }),
+      ]);
+    },
+  );
+
+  fact("the last use never goes back, neither by save nor by touch", async ({ registry }) => {
+    const lastUsed = async () => (await registry.load()).records[0]?.lastUsedMs;
+    await registry.save(recordOf("shop", { lastUsedMs: null }));
+    expect(await lastUsed()).toBe(null);
+    await registry.touch([{ ref, lastUsedMs: 2_000 }]);
+    expect(await lastUsed()).toBe(2_000);
+    await registry.touch([{ ref, lastUsedMs: 1_000 }]);
+    expect(await lastUsed()).toBe(2_000);
+    await registry.save(recordOf("shop", { lastUsedMs: 1_500 }));
+    expect(await lastUsed()).toBe(2_000);
+    await registry.save(recordOf("shop", { lastUsedMs: null }));
+    expect(await lastUsed()).toBe(2_000);
+    await registry.save(recordOf("shop", { lastUsedMs: 3_000 }));
+    expect(await lastUsed()).toBe(3_000);
+  });
+
+  fact("a touch notes many apps and passes over those it does not know", async ({ registry }) => {
+    await registry.save(recordOf("a", { lastUsedMs: 1 }));
+    await registry.save(recordOf("b", { lastUsedMs: 1 }));
+    await registry.touch([
+      { ref: { provider: "process", id: "a" }, lastUsedMs: 5 },
+      { ref: { provider: "process", id: "nobody" }, lastUsedMs: 6 },
+      { ref: { provider: "process", id: "b" }, lastUsedMs: 7 },
+    ]);
+    await registry.touch([]);
+    const { records } = await registry.load();
+    expect(sorted(records).map((record) => [record.key, record.lastUsedMs])).toEqual([
+      ["a", 5],
+      ["b", 7],
+    ]);
+  });
+
+  fact("removing an app twice is as good as once", async ({ registry }) => {
+    await registry.save(recordOf("shop"));
+    await registry.remove(ref);
+    await registry.remove(ref);
+    expect((await registry.load()).records).toEqual([]);
+  });
+
+  fact("only one can claim an app, until the claim is given back", async ({ registry }) => {
+    const first = await registry.claim(ref);
+    expect(first).toBeGreaterThan(0);
+    expect(await registry.claim(ref)).toBe(null);
+    expect(await registry.claim({ provider: "process", id: "other" })).not.toBe(null);
+    await registry.release(ref, fenceOf(first) + 1);
+    await registry.release(ref, fenceOf(first) - 1);
+    expect(await registry.claim(ref)).toBe(null);
+    await registry.release(ref, fenceOf(first));
+    expect(await registry.claim(ref)).toBeGreaterThan(fenceOf(first));
+  });
+
+  fact("of many claims at the same time one succeeds", async ({ registry }) => {
+    const claims = await Promise.all(Array.from({ length: 50 }, () => registry.claim(ref)));
+    expect(claims.filter((fence) => fence !== null)).toHaveLength(1);
+  });
+
+  fact("releasing an old claim leaves the new one alone", async ({ registry }) => {
+    const old = fenceOf(await registry.claim(ref));
+    await registry.release(ref, old);
+    const held = fenceOf(await registry.claim(ref));
+    await registry.release(ref, old);
+    expect(await registry.claim(ref)).toBe(null);
+    await registry.release(ref, held);
+    expect(await registry.claim(ref)).not.toBe(null);
+  });
+
+  fact(
+    "a fence is above that of the record, and grows on when the app comes back",
+    async ({ registry }) => {
+      await registry.save(recordOf("shop", { fence: 41 }));
+      const first = fenceOf(await registry.claim(ref));
+      expect(first).toBeGreaterThan(41);
+      await registry.release(ref, first);
+      await registry.remove(ref);
+      const second = fenceOf(await registry.claim(ref));
+      expect(second).toBeGreaterThan(first);
+      await registry.release(ref, second);
+    },
+  );
+
+  fact("a refused save does not raise the fence", async ({ registry }) => {
+    const fence = fenceOf(await registry.claim(ref));
+    expect(await registry.save(recordOf("shop", { fence }))).toBe(true);
+    expect(await registry.save(recordOf("shop", { fence: fence - 1, phase: "failed" }))).toBe(
+      false,
+    );
+    expect((await registry.load()).records).toEqual([recordOf("shop", { fence })]);
+  });
+
+  fact(
+    "after a restart everything is there, and claims are free with greater fences",
+    async ({ registry, restart }) => {
+      await registry.save(recordOf("shop"));
+      await registry.save(recordOf("gone", { fence: 7 }));
+      await registry.remove({ provider: "process", id: "gone" });
+      await registry.touch([{ ref, lastUsedMs: 1_700_000_000_001 }]);
+      const claimed = fenceOf(await registry.claim(ref));
+      const again = await restart();
+      expect(await again.load()).toEqual({
+        records: [recordOf("shop", { lastUsedMs: 1_700_000_000_001 })],
+        unreadable: [],
+      });
+      expect(await again.claim(ref)).toBeGreaterThan(claimed);
+      expect(await again.claim({ provider: "process", id: "gone" })).toBeGreaterThan(7);
+    },
+  );
+
+  fact("closing twice is as good as once", async ({ registry }) => {
+    await registry.close();
+    await registry.close();
+  });
+}
+
+function fenceOf(claimed: number | null): number {
+  if (claimed === null) throw new Error("the claim was refused");
+  return claimed;
+}
+
+function sorted(records: readonly AppRecord[]): AppRecord[] {
+  return records.toSorted((a, b) => (a.ref.id < b.ref.id ? -1 : 1));
+}

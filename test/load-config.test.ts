@@ -1,0 +1,222 @@
+import { describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { configInvalid, type Environment, loadConfig } from "../src/load-config.ts";
+
+const SAMPLE = join(import.meta.dir, "..", "paastis.yml.sample");
+
+function folder(files: Readonly<Record<string, string>> = {}) {
+  const path = mkdtempSync(join(tmpdir(), "paastis-config-"));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function load(path: string, environment: Environment = {}, flags: Environment = {}) {
+  return loadConfig({
+    environment: { PROVIDER_NAME: "process", ...environment },
+    flags,
+    workingDirectory: path,
+  });
+}
+
+function usable(...given: Parameters<typeof load>) {
+  const reading = load(...given);
+  if (reading.kind === "invalid") throw configInvalid(reading.problems);
+  return reading;
+}
+
+function problemsOf(...given: Parameters<typeof load>): readonly string[] {
+  const reading = load(...given);
+  return reading.kind === "invalid" ? reading.problems : [];
+}
+
+test("config: no file and no .env is fine", () => {
+  using there = folder();
+  const { config, warnings, watchedFile } = usable(there.path);
+  expect(config).toMatchObject({
+    file: null,
+    apps: { apps: [], rules: [] },
+    dataDir: join(there.path, ".paastis"),
+    eventsStoreType: "sqlite",
+    upstream: { connectTimeoutMs: 5000, timeoutMs: null },
+    hold: { maxMs: 25_000, graceMs: 1000, maxPerApp: 10_000, maxTotal: 20_000 },
+  });
+  expect(warnings).toEqual([]);
+  expect(watchedFile).toBe(join(there.path, "paastis.yml"));
+});
+
+test("config: the sample loads as it stands", () => {
+  using there = folder();
+  const { config } = usable(there.path, {}, { PAASTIS_CONFIG: SAMPLE });
+  expect(config.apps.rules.map(({ pattern }) => pattern.source)).toEqual([
+    "app-review-pr(\\d+)-(back|front)",
+    "hello-fastify",
+    "hello-fastify-2",
+    ".*fastify.*",
+  ]);
+  expect(config.apps.apps.map(({ key, provider }) => [key, provider])).toEqual([
+    ["shop", "process"],
+    ["legacy", "http"],
+  ]);
+});
+
+test("config: providers that apps need are added after those named", () => {
+  using there = folder({ "paastis.yml": "apps: { a: { targets: [http://a] } }" });
+  expect(usable(there.path).config.providers).toEqual(["process", "http"]);
+  expect(usable(there.path, { PROVIDER_NAME: "http" }).config.providers).toEqual(["http"]);
+  expect(problemsOf(there.path, { PROVIDER_NAME: "" })).toHaveLength(1);
+});
+
+test("config: the event store follows the registry unless it is told otherwise", () => {
+  using there = folder();
+  const memory = { REGISTRY_TYPE: "in-memory" };
+  expect(usable(there.path, memory).config.eventsStoreType).toBe("in-memory");
+  expect(
+    usable(there.path, { ...memory, EVENTS_STORE_TYPE: "sqlite" }).config.eventsStoreType,
+  ).toBe("sqlite");
+});
+
+test("config: problems of flags, environment, .env and file come together", () => {
+  using there = folder({
+    "paastis.yml": "ruls: []\nfoo: 1\n",
+    ".env": "HOST=a b\nbroken s3cret\n",
+  });
+  const problems = problemsOf(there.path, { LOG_LEVEL: "loud" }, { PORT: "80a" });
+  expect(problems).toHaveLength(6);
+  const text = problems.join("\n");
+  for (const part of ["--port must", "HOST (in .env)", "LOG_LEVEL", ".env, line 2:"]) {
+    expect(text).toContain(part);
+  }
+  expect(text).toContain("paastis.yml, line 1: ruls is not a known key: did you mean rules?");
+  expect(text).toContain("paastis.yml, line 2: foo");
+  expect(text).not.toContain("s3cret");
+  expect(configInvalid(problems).message).toContain("it has 6 problems:\n  - ");
+});
+
+describe("config: the file", () => {
+  test("a named file wins over the default, by flag over PAASTIS_CONFIG, relative to the folder", () => {
+    const rule = (name: string) => `rules: [{ pattern: ${name} }]`;
+    using there = folder({ "paastis.yml": rule("a"), "b.yml": rule("b"), "c.yml": rule("c") });
+    const named = (environment: Environment, flags: Environment = {}) =>
+      usable(there.path, environment, flags).config;
+    expect(named({}).apps.rules[0]?.pattern.source).toBe("a");
+    expect(named({ PAASTIS_CONFIG: "b.yml" }).apps.rules[0]?.pattern.source).toBe("b");
+    const both = named({ PAASTIS_CONFIG: "b.yml" }, { PAASTIS_CONFIG: "./c.yml" });
+    expect(both.apps.rules[0]?.pattern.source).toBe("c");
+    expect(both.file).toBe(join(there.path, "c.yml"));
+  });
+
+  test("a relative cwd counts from the file's folder", () => {
+    using there = folder();
+    mkdirSync(join(there.path, "etc"));
+    writeFileSync(join(there.path, "etc", "p.yml"), "apps: { a: { command: x, cwd: w } }");
+    const { config, warnings } = usable(there.path, {}, { PAASTIS_CONFIG: "etc/p.yml" });
+    expect(config.apps.apps[0]).toMatchObject({ cwd: join(there.path, "etc", "w") });
+    expect(warnings).toEqual([
+      `apps.a: its folder ${join(there.path, "etc", "w")} does not exist yet`,
+    ]);
+  });
+
+  test("a named file that is missing, a folder, too large or not UTF-8 is a problem", () => {
+    using there = folder({ large: " ".repeat(1024 * 1024 + 1) });
+    writeFileSync(join(there.path, "binary"), new Uint8Array([0x61, 0xff, 0xfe]));
+    const problem = (file: string) => problemsOf(there.path, { PAASTIS_CONFIG: file });
+    expect(problem("nope.yml")).toEqual(["nope.yml must be a file that exists"]);
+    expect(problem(".")[0]).toContain("must be a file: it is a folder");
+    expect(problem("large")).toEqual(["large is too large: 1048577 bytes, at most 1048576"]);
+    expect(problem("binary")).toEqual(["binary is not UTF-8 text"]);
+  });
+
+  test("a default file that is a dangling link counts as none", () => {
+    using there = folder();
+    symlinkSync("nowhere", join(there.path, "paastis.yml"));
+    expect(usable(there.path).config.file).toBeNull();
+  });
+
+  test.skipIf(process.getuid?.() === 0)("a file that may not be read is a problem", () => {
+    using there = folder({ "paastis.yml": "" });
+    chmodSync(join(there.path, "paastis.yml"), 0);
+    expect(problemsOf(there.path)).toEqual(["paastis.yml cannot be read: permission denied"]);
+  });
+});
+
+describe("config: .env", () => {
+  test("only our variables are taken, the real environment wins, nothing is changed", () => {
+    using there = folder({ ".env": "PORT=4000\nHOST='::1'\nDATABASE_URL=postgres://x\n" });
+    const environment = { HOST: "127.0.0.1", PATH: "/bin" };
+    const before = structuredClone(environment);
+    const { config } = usable(there.path, environment);
+    expect(config).toMatchObject({ port: 4000, host: "127.0.0.1" });
+    expect(config.childEnvironment).toEqual({ PATH: "/bin" });
+    expect(environment).toEqual(before);
+    expect(process.env.DATABASE_URL).toBeUndefined();
+  });
+
+  test("a folder called .env is something else", () => {
+    using there = folder();
+    mkdirSync(join(there.path, ".env"));
+    expect(problemsOf(there.path)).toEqual([]);
+  });
+});
+
+test("config: apps inherit neither our variables nor those of our runtime", () => {
+  using there = folder();
+  const { config } = usable(there.path, {
+    ...{ PORT: "1", REDIS_URL: "redis://:s3cret@x", HOOKS_AFTER_STOP: "x", LOG_LEVEL: "info" },
+    ...{ BUN_CONFIG_MAX_HTTP_REQUESTS: "65535", BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS: "5" },
+    ...{ PATH: "/bin", DATABASE_URL: "kept", UNSET: undefined },
+  });
+  expect(config.childEnvironment).toEqual({ PATH: "/bin", DATABASE_URL: "kept" });
+});
+
+test("config: it is frozen to the bottom, and its patterns still match", () => {
+  using there = folder({ "paastis.yml": "rules: [{ pattern: 'a(b)', linked_apps: [c] }]" });
+  const { config } = usable(there.path);
+  const [rule] = config.apps.rules;
+  for (const part of [config, config.apps, config.apps.rules, rule, rule?.settings.linkedApps]) {
+    expect(Object.isFrozen(part)).toBe(true);
+  }
+  for (let round = 0; round < 3; round++) expect(rule?.pattern.exec("xab")?.[1]).toBe("b");
+  expect(rule?.pattern.exec("x")).toBeNull();
+});
+
+test("config: doubtful settings are warnings", () => {
+  using there = folder({
+    "paastis.yml": "apps: { a: { command: x, port: 81 }, b: { command: x, port: 81 } }",
+  });
+  expect(usable(there.path, { PORT: "81", DEFAULT_APP: "c" }).warnings).toEqual([
+    'DEFAULT_APP is "c", but no app of that key is declared',
+    "apps.a: its port 81 is also that of Paastis itself",
+    "apps.b: its port 81 is also that of Paastis itself",
+  ]);
+  expect(usable(there.path).warnings).toEqual(["apps.b: its port 81 is also that of a"]);
+});
+
+describe("config: reload", () => {
+  test("gives what the file says now", () => {
+    using there = folder({ "paastis.yml": "rules: [{ pattern: a }]" });
+    const { reload } = usable(there.path);
+    writeFileSync(join(there.path, "paastis.yml"), "rules: [{ pattern: b }]");
+    expect(reload().rules[0]?.pattern.source).toBe("b");
+    expect(Object.isFrozen(reload().rules)).toBe(true);
+  });
+
+  test("a broken file and one that is gone are errors with code config_invalid", () => {
+    using there = folder({ "paastis.yml": "" });
+    const { reload } = usable(there.path);
+    writeFileSync(join(there.path, "paastis.yml"), "ruls: 1\nfoo: 2");
+    expect(reload).toThrow(expect.objectContaining({ code: "config_invalid" }));
+    expect(reload).toThrow("paastis.yml, line 2: foo");
+    rmSync(join(there.path, "paastis.yml"));
+    expect(reload).toThrow("paastis.yml must be a file that exists");
+  });
+
+  test("a default file that came later is read, and none is still fine", () => {
+    using there = folder();
+    const { reload } = usable(there.path);
+    expect(reload()).toEqual({ apps: [], rules: [] });
+    writeFileSync(join(there.path, "paastis.yml"), "rules: [{ pattern: b }]");
+    expect(reload().rules).toHaveLength(1);
+  });
+});

@@ -1,0 +1,44 @@
+/** A fetch engine on a free port with a scripted core behind it, for tests on the wire. */
+
+import { createSystemClock } from "../../src/clock.ts";
+import type { Engine } from "../../src/engines/engine.ts";
+import { createFetchEngine, type FetchEngineOptions } from "../../src/engines/fetch.ts";
+import type { LogFields } from "../../src/log.ts";
+import { createScriptedHandler, type Script, type ScriptedHandler } from "./scripted-handler.ts";
+
+export interface TestEngine extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly port: number;
+  readonly handler: ScriptedHandler;
+  /** Warnings and errors that were logged. */
+  readonly logged: readonly { level: string; message: string; fields: LogFields }[];
+}
+
+/** Starts one. Disposing it cuts everything. */
+export function startTestEngine(
+  origin: string,
+  script: Script & { readonly engine?: Partial<FetchEngineOptions> } = {},
+): TestEngine {
+  const logged: { level: string; message: string; fields: LogFields }[] = [];
+  const note = (level: string) => (fields: LogFields, message: string) =>
+    void logged.push({ level, message, fields });
+  const handler = createScriptedHandler(origin, script);
+  const engine = createFetchEngine({
+    host: "127.0.0.1",
+    port: 0,
+    handler,
+    clock: createSystemClock(),
+    log: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
+    connectTimeoutMs: 5_000,
+    responseTimeoutMs: null,
+    forwarded: { enabled: true, trustedProxies: [] },
+    ...script.engine,
+  });
+  return {
+    engine,
+    port: engine.port,
+    handler,
+    logged,
+    [Symbol.asyncDispose]: () => engine.stop(0),
+  };
+}

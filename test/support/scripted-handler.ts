@@ -1,0 +1,130 @@
+/** A core made of a script: it sends requests where it is told and counts what it gets back. */
+
+import { type App, type Target, targetOf } from "../../src/app.ts";
+import type {
+  Admission,
+  Answer,
+  AnswerHead,
+  Exchange,
+  ForwardFailure,
+  RequestHandler,
+  RequestHead,
+} from "../../src/engines/engine.ts";
+
+export interface ScriptedHandler extends RequestHandler {
+  /** Exchanges handed out and not handed back. */
+  readonly leases: number;
+  /** Exchanges handed back although they were back already. */
+  readonly doubles: number;
+  readonly abandoned: number;
+  readonly heads: readonly RequestHead[];
+  readonly answers: readonly number[];
+  readonly failures: readonly ForwardFailure[];
+  /** A new exchange for this head. */
+  exchange(head: RequestHead, to?: Target): Exchange;
+  /** A held admission, and how to decide it. */
+  hold(): { admission: Admission; decide(decision: Exchange | { kind: "answer"; answer: Answer }): void };
+}
+
+export interface Script {
+  readonly admit?: (head: RequestHead, handler: ScriptedHandler) => Admission;
+  readonly failed?: (failure: ForwardFailure, exchange: Exchange) => Admission;
+  readonly answered?: (answer: AnswerHead, exchange: Exchange, replayable: boolean) => Admission | null;
+  readonly preserveHost?: boolean;
+}
+
+/** @param origin where requests go when the script says nothing else */
+export function createScriptedHandler(origin: string, script: Script = {}): ScriptedHandler {
+  const out = new Set<Exchange>();
+  const state = { doubles: 0, abandoned: 0 };
+  const heads: RequestHead[] = [];
+  const answers: number[] = [];
+  const failures: ForwardFailure[] = [];
+  const app = appOf(script.preserveHost ?? false);
+  const back = (exchange: Exchange) => {
+    if (!out.delete(exchange)) state.doubles += 1;
+  };
+  const handler: ScriptedHandler = {
+    get leases() {
+      return out.size;
+    },
+    get doubles() {
+      return state.doubles;
+    },
+    get abandoned() {
+      return state.abandoned;
+    },
+    heads,
+    answers,
+    failures,
+    exchange(head, to = targetOf(origin)) {
+      const exchange: Exchange = {
+        kind: "forward",
+        app,
+        target: to,
+        head,
+        admittedMs: 0,
+        failures: failures.length,
+      };
+      out.add(exchange);
+      return exchange;
+    },
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<Exchange | { kind: "answer"; answer: Answer }>();
+      const abandon = () => {
+        state.abandoned += 1;
+      };
+      return { admission: { kind: "held", decision: promise, abandon }, decide: resolve };
+    },
+    admit(head) {
+      heads.push(head);
+      return script.admit?.(head, handler) ?? handler.exchange(head);
+    },
+    answered(exchange, answer, replayable) {
+      answers.push(answer.status);
+      const other = script.answered?.(answer, exchange, replayable) ?? null;
+      if (other !== null) back(exchange);
+      return other;
+    },
+    failed(exchange, failure) {
+      back(exchange);
+      failures.push(failure);
+      return script.failed?.(failure, exchange) ?? textAnswer(502, failure.kind);
+    },
+    release: back,
+    refuse: (code, why) => textAnswer(code === "method_refused" ? 405 : 400, `${code}: ${why}`).answer,
+  };
+  return handler;
+}
+
+/** An answer of Paastis itself, for scripts. */
+export function textAnswer(status: number, body: string): { kind: "answer"; answer: Answer } {
+  return { kind: "answer", answer: { status, headers: [["content-type", "text/plain"]], body } };
+}
+
+function appOf(preserveHost: boolean): App {
+  return {
+    ref: { provider: "process", id: "shop" },
+    key: "shop",
+    sleepsByItself: false,
+    firstSeenMs: 0,
+    policy: {
+      maxIdleMs: null,
+      linkedKeys: [],
+      health: { path: null },
+      wakeTimeoutMs: null,
+      preserveHost,
+      ignored: false,
+    },
+    state: { kind: "unknown", sinceMs: 0 },
+    fence: 0,
+    snapshot: null,
+    lastTarget: null,
+    leases: 0,
+    idleSinceMs: 0,
+    lastUsedMs: null,
+    wakeHistoryMs: [],
+    links: [],
+    linkedFrom: [],
+  };
+}

@@ -1,0 +1,60 @@
+/** A clock that stands still until it is told to go on. */
+
+import type { Clock } from "../../src/clock.ts";
+
+interface Timer {
+  readonly dueMs: number;
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+export interface VirtualClock extends Clock {
+  /** Lets `durationMs` pass: fires what falls due, in order, and lets all that follows from it happen. */
+  advance(durationMs: number): Promise<void>;
+  /** Timers that are set. */
+  pending(): number;
+}
+
+export function createVirtualClock(startMs = 1_700_000_000_000): VirtualClock {
+  let nowMs = startMs;
+  let order = 0;
+  const timers = new Set<Timer>();
+  function next(untilMs: number): Timer | null {
+    let first: Timer | null = null;
+    for (const timer of timers) {
+      if (timer.dueMs > untilMs) continue;
+      const isEarlier =
+        first === null ||
+        timer.dueMs < first.dueMs ||
+        (timer.dueMs === first.dueMs && timer.order < first.order);
+      if (isEarlier) first = timer;
+    }
+    return first;
+  }
+  return {
+    now: () => nowMs,
+    after(delayMs, callback) {
+      order += 1;
+      const timer = { dueMs: nowMs + Math.max(0, delayMs), order, callback };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    async advance(durationMs) {
+      const untilMs = nowMs + durationMs;
+      await settled();
+      for (let timer = next(untilMs); timer !== null; timer = next(untilMs)) {
+        timers.delete(timer);
+        nowMs = Math.max(nowMs, timer.dueMs);
+        timer.callback();
+        await settled();
+      }
+      nowMs = untilMs;
+    },
+    pending: () => timers.size,
+  };
+}
+
+/** Everything that needs no timer has happened when this resolves. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
