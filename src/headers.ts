@@ -198,7 +198,7 @@ export function toPublicRefresh(refresh: string, leg: Leg): string {
 /** A `Set-Cookie` for the target's host as one for the public host; any other as it came. */
 export function toPublicCookie(cookie: string, leg: Leg): string {
   return cookie.replace(
-    /(;\s*domain\s*=\s*)\.?([^;\s]*)/i,
+    /(;\s*domain\s*=\s*)\.?([^;\s]*)/gi,
     (whole, before: string, domain: string) =>
       domain.toLowerCase() === hostnameOf(leg.target.host).toLowerCase()
         ? `${before}${hostnameOf(leg.public.host)}`

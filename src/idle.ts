@@ -39,13 +39,17 @@ export function decideIdle(app: App, facts: IdleFacts): IdleVerdict {
   }
   if (isInUse(app)) return keep("is in use");
   if (!facts.wasSweptBefore) return keep("was found since the last sweep");
-  const isUnserved = (app.lastUsedMs ?? 0) < state.sinceMs;
-  if (isUnserved && facts.nowMs - state.sinceMs < WELCOME_MS) return keep("has just woken");
+  if (!wasUsedSince(app, state.sinceMs) && facts.nowMs - state.sinceMs < WELCOME_MS)
+    return keep("has just woken");
   const idleMs = facts.nowMs - unusedSinceMs(app);
   if (idleMs < policy.maxIdleMs) {
     return keep(`was used ${spell(idleMs)} ago, and may idle for ${spell(policy.maxIdleMs)}`);
   }
   return { sleep: true, why: `idle for ${spell(idleMs)}` };
+}
+
+function wasUsedSince(app: App, sinceMs: number): boolean {
+  return [app, ...app.linkedFrom].some((user) => (user.lastUsedMs ?? 0) >= sinceMs);
 }
 
 function keep(why: string): IdleVerdict {

@@ -47,6 +47,9 @@ const EVENT_LOOKS: Readonly<Record<string, Look>> = {
   HOOK_FAILED: ["▲", "hook failed", "busy"],
 };
 
+/** Events that end what another event began with a cause: here the time it took says more. */
+const SAY_HOW_LONG = new Set(["APP_STARTED", "APP_STOPPED"]);
+
 /** Fields with a place of their own; the others follow a message as `name=value`. */
 const PLACED_FIELDS = new Set(["app", "error", "err", "next", "reason", "stream", "what", "why"]);
 
@@ -80,8 +83,8 @@ function eventEntry(line: LogLine, app: string, [mark, word, tone]: Look): Entry
   const { fields } = line;
   const cause = causeOf(fields.cause);
   const reason = textOf(fields.reason);
-  const sentence = fields.event === "APP_STARTED" ? wokenText(fields) : "";
-  const [text = "", ...below] = (sentence || reason || cause || line.message).split("\n");
+  const sentence = SAY_HOW_LONG.has(textOf(fields.event)) ? durationSentence(fields) : "";
+  const [text = "", ...below] = (reason || sentence || cause || line.message).split("\n");
   const explanation = explained(line, tone === "bad");
   return { app, mark, word, tone, text, aside: "", below: [...below, ...explanation] };
 }
@@ -102,9 +105,9 @@ function messageEntry(line: LogLine, app: string): Entry {
   return { app, mark, word: "", tone, text, aside, below: [...below, ...explained(line, grave)] };
 }
 
-function wokenText(fields: LogLine["fields"]): string {
+function durationSentence(fields: LogLine["fields"]): string {
   const after = typeof fields.durationMs === "number" && `after ${durationText(fields.durationMs)}`;
-  const target = textOf(fields.target);
+  const target = fields.event === "APP_STARTED" ? textOf(fields.target) : "";
   return [after, target && `at ${target}`].filter(Boolean).join(" ");
 }
 

@@ -219,7 +219,7 @@ describe("demo", () => {
       const host = /http:\/\/(localhost:\d+)\n/.exec(welcome)?.[1] ?? "";
       expect(host).not.toBe("");
       const log = linesOf(demo.stdout);
-      await log.next(); // It listens, or says why not.
+      while (!String((await log.next()).value ?? "listening").includes("listening"));
       const answer = await fetch(`http://${host}/`, { headers: { host: `api.${host}` } });
       const { name, process: pid } = (await answer.json()) as { name: string; process: number };
       expect(name).toBe("notes");

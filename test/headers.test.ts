@@ -124,17 +124,24 @@ describe("destination", () => {
   const cases: readonly [origin: string | null, leg: Leg, expected: string | null][] = [
     ["https://shop.example:8443", leg, "http://127.0.0.1:8081"],
     ["http://SHOP.example:8443", leg, "http://127.0.0.1:8081"],
-    ["https://shop.example:8443", { ...leg, host: "shop.example:8443" }, "https://shop.example:8443"],
+    [
+      "https://shop.example:8443",
+      { ...leg, host: "shop.example:8443" },
+      "https://shop.example:8443",
+    ],
     ["https://other.example", leg, "https://other.example"],
     ["null", leg, "null"],
     [null, leg, null],
   ];
-  test.each(cases)("headers: Origin %p becomes the target's only where it is our own", (origin, to, expected) => {
-    const headers = new Headers(origin === null ? {} : { origin });
-    setDestination(headers, to, origin);
-    expect(headers.get("origin")).toBe(expected);
-    expect(headers.get("host")).toBe(to.host);
-  });
+  test.each(cases)(
+    "headers: Origin %p becomes the target's only where it is our own",
+    (origin, to, expected) => {
+      const headers = new Headers(origin === null ? {} : { origin });
+      setDestination(headers, to, origin);
+      expect(headers.get("origin")).toBe(expected);
+      expect(headers.get("host")).toBe(to.host);
+    },
+  );
 
   test("headers: a second attempt at another target starts from the client's own Origin", () => {
     const origin = "https://shop.example:8443";
@@ -193,7 +200,11 @@ describe("answers", () => {
   });
 
   test("headers: an answer keeps its cookies apart and loses only what is the connection's", () => {
-    const headers = new Headers({ location: "http://127.0.0.1:8081/", connection: "x-a", "x-a": "1" });
+    const headers = new Headers({
+      location: "http://127.0.0.1:8081/",
+      connection: "x-a",
+      "x-a": "1",
+    });
     headers.append("set-cookie", "a=1; Domain=127.0.0.1");
     headers.append("set-cookie", "b=2");
     editAnswerHeaders(headers, leg);

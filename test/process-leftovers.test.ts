@@ -166,17 +166,26 @@ test("leftovers: a process that only has a noted number is never touched", async
   using dir = tempDir();
   const instanceId = uniqueInstance();
   await using bystander = Bun.spawn(["sleep", "60"], { detached: true });
+  // A group whose number is noted, and whose leader is gone: nothing says that it was ours.
+  await using leader = Bun.spawn(["sh", "-c", "sleep 60 >/dev/null & echo $!"], {
+    detached: true,
+    stdout: "pipe",
+  });
+  const orphan = (await leader.stdout.text()).trim();
+  await leader.exited;
   mkdirSync(dir.file("processes"));
   const began = startedAt(bystander.pid);
   const note = { pid: bystander.pid, owner: `${instanceId}:999999999:1`, app: "shop" };
   const write = (name: string, changes: object) =>
     writeFileSync(dir.file(`processes/${name}.json`), JSON.stringify({ ...note, ...changes }));
   write("recycled", { startedAt: `${began}1`, boot: bootId() });
+  write("leaderless", { pid: leader.pid, startedAt: "1", boot: bootId() });
   write("other-boot", { startedAt: began, boot: "another boot" });
   await using _ = await testedProvider([], { instanceId, folder: dir.path });
-  expect(lives(bystander.pid)).toBe(true);
+  expect([lives(bystander.pid), lives(orphan)]).toEqual([true, true]);
   expect(readdirSync(dir.file("processes"))).toEqual([]);
   bystander.kill("SIGKILL");
+  endQuietly(orphan);
 });
 
 test("leftovers: a zombie counts as gone", async () => {

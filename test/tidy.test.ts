@@ -85,9 +85,10 @@ function roomOf(path: string): string {
   return path.includes("/") ? (path.split("/")[0] ?? "") : "";
 }
 
-/** Lines of the program that match and stand in none of `rooms`, as `path:line`. */
+/** Lines of the program that match and stand in none of `rooms`, as `path:line`. Declarations are no code. */
 function placesOf(pattern: RegExp, rooms: readonly string[]): string[] {
   return program
+    .filter(({ path }) => !path.endsWith(".d.ts"))
     .filter(({ path }) => !rooms.some((room) => path === room || path.startsWith(`${room}/`)))
     .flatMap(({ path, code }) =>
       code.split("\n").flatMap((line, index) => (pattern.test(line) ? `${path}:${index + 1}` : [])),

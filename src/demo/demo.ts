@@ -10,6 +10,8 @@ import { welcomeText } from "./welcome.ts";
 const PORT_WANTED = 3000;
 const IDLE_SECONDS = 30;
 const SWEEP_SECONDS = 5;
+/** Short, because the chat's page is likely to be open when somebody has seen enough. */
+const SHUTDOWN_MS = 1000;
 /** The terminal may tell the whole group and npm may pass it on as well: twice within this time is once. */
 const ECHO_MS = 400;
 const PARENT_CHECK_MS = 1000;
@@ -72,6 +74,7 @@ function environmentFor({ host, port, folder }: Place): Record<string, string | 
     DEFAULT_APP: "home",
     START_AND_STOP_CHECKING_INTERVAL_CRON: `*/${SWEEP_SECONDS} * * * * *`,
     START_AND_STOP_MAX_IDLE_TIME: String(IDLE_SECONDS / 60),
+    SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_MS),
     // For the apps: where the notes are kept while nobody runs.
     DEMO_DIR: folder,
   };
@@ -84,6 +87,7 @@ function relaySignals(child: Bun.Subprocess): () => void {
   const stop = () => {
     if (clock.now() - toldMs < ECHO_MS) return;
     toldMs = clock.now();
+    if (process.stdout.isTTY) process.stdout.write("\n"); // The terminal has just written ^C.
     child.kill("SIGTERM");
   };
   const resized = () => child.kill("SIGWINCH");

@@ -21,9 +21,10 @@ export type BodyEnd = "complete" | "broken" | "left";
 
 /** Whether an answer's body should go through `streamed`. */
 export function isStreamed(response: Response): boolean {
-  if (response.body === null || response.status < 200 || response.status > 599) return false;
   const length = response.headers.get("content-length");
-  return length === null || Number(length) >= STREAM_FROM_BYTES;
+  if (length !== null && Number(length) < STREAM_FROM_BYTES) return false;
+  // Asked last: a body that was looked at is no longer passed on in the cheapest way.
+  return response.status >= 200 && response.status <= 599 && response.body !== null;
 }
 
 /**

@@ -72,6 +72,8 @@ function listen(context: FetchContext, options: FetchEngineOptions): Server<Brid
       hostname: options.host,
       port: options.port,
       development: false,
+      // Outside of development Bun shares the port by default: two instances would take turns unnoticed.
+      reusePort: false,
       idleTimeout: IDLE_MAX_S,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: (request, server) => serve(context, request, server),

@@ -5,10 +5,11 @@ import type { Database } from "bun:sqlite";
 import type { PaastisEvent } from "../events.ts";
 import { limitOf } from "./event-limit.ts";
 import type { EventFilter, EventStore } from "./event-store.ts";
-import { readEvent } from "./stored-event.ts";
+import { createEventReader } from "./stored-event.ts";
 
 interface Context {
   readonly database: Database;
+  readonly readEvent: ReturnType<typeof createEventReader>;
   readonly keep: number;
   /** Trim after so many added events: small, so that no trim takes long (1,000 rows: 5 ms). */
   readonly trimEvery: number;
@@ -30,6 +31,7 @@ export function createSqliteEventStore(
   const trimEvery = Math.max(1, Math.min(1_000, Math.floor(keep / 10)));
   const context: Context = {
     database,
+    readEvent: createEventReader(),
     keep,
     trimEvery,
     // The first append trims: an instance that never lives long enough for `trimEvery` must not grow the file.
@@ -93,6 +95,6 @@ function list(context: Context, filter: EventFilter): PaastisEvent[] {
   return newest
     .all(...values, limitOf(filter))
     .reverse()
-    .map((row) => readEvent(row.event))
+    .map((row) => context.readEvent(row.event))
     .filter((event) => event !== null);
 }

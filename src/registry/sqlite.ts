@@ -5,7 +5,7 @@ import type { Database } from "bun:sqlite";
 import { type AppRef, refKey } from "../app.ts";
 import { messageOf } from "../errors.ts";
 import type { AppRecord, Loaded, Registry, Use } from "./registry.ts";
-import { type RecordReading, readRecord } from "./stored-record.ts";
+import { createRecordReader, type RecordReading } from "./stored-record.ts";
 
 /** A row as it comes, before it is trusted. */
 type Row = Readonly<Record<string, unknown>>;
@@ -78,15 +78,16 @@ function usable(context: Context): Context {
 function load(context: Context): Loaded {
   const records: AppRecord[] = [];
   const unreadable: { what: string; why: string }[] = [];
+  const readRecord = createRecordReader();
   for (const row of context.database.query<Row, []>("SELECT * FROM apps").all()) {
-    const reading = readRow(row);
+    const reading = readRow(row, readRecord);
     if (reading.record !== null) records.push(reading.record);
     else unreadable.push({ what: `app ${row.provider}/${row.id}`, why: reading.why });
   }
   return { records, unreadable };
 }
 
-function readRow(row: Row): RecordReading {
+function readRow(row: Row, readRecord: (value: unknown) => RecordReading): RecordReading {
   try {
     return readRecord({
       ref: { provider: row.provider, id: row.id },

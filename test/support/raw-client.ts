@@ -20,6 +20,7 @@ export interface RawAnswer {
 }
 
 export interface RawClient extends Disposable {
+  /** A string is one byte per character. */
   send(bytes: string | Uint8Array): void;
   /** Everything received so far, Latin-1. */
   readonly received: string;
@@ -51,7 +52,8 @@ export async function connectRaw(port: number): Promise<RawClient> {
     state.closed = true;
   });
   return {
-    send: (bytes) => void socket.write(bytes),
+    send: (bytes) =>
+      void socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes),
     get received() {
       return state.text;
     },
@@ -151,9 +153,7 @@ function parseBody(
   if (length !== null) {
     const end = from + Number(length);
     if (text.length >= end) return { body: text.slice(from, end), end, isComplete: true };
-    return context.closed
-      ? { body: text.slice(from), end: text.length, isComplete: false }
-      : null;
+    return context.closed ? { body: text.slice(from), end: text.length, isComplete: false } : null;
   }
   return context.closed ? { body: text.slice(from), end: text.length, isComplete: true } : null;
 }

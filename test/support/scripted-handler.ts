@@ -23,13 +23,20 @@ export interface ScriptedHandler extends RequestHandler {
   /** A new exchange for this head. */
   exchange(head: RequestHead, to?: Target): Exchange;
   /** A held admission, and how to decide it. */
-  hold(): { admission: Admission; decide(decision: Exchange | { kind: "answer"; answer: Answer }): void };
+  hold(): {
+    admission: Admission;
+    decide(decision: Exchange | { kind: "answer"; answer: Answer }): void;
+  };
 }
 
 export interface Script {
   readonly admit?: (head: RequestHead, handler: ScriptedHandler) => Admission;
   readonly failed?: (failure: ForwardFailure, exchange: Exchange) => Admission;
-  readonly answered?: (answer: AnswerHead, exchange: Exchange, replayable: boolean) => Admission | null;
+  readonly answered?: (
+    answer: AnswerHead,
+    exchange: Exchange,
+    replayable: boolean,
+  ) => Admission | null;
   readonly preserveHost?: boolean;
 }
 
@@ -70,7 +77,9 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
       return exchange;
     },
     hold() {
-      const { promise, resolve } = Promise.withResolvers<Exchange | { kind: "answer"; answer: Answer }>();
+      const { promise, resolve } = Promise.withResolvers<
+        Exchange | { kind: "answer"; answer: Answer }
+      >();
       const abandon = () => {
         state.abandoned += 1;
       };
@@ -92,7 +101,8 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
       return script.failed?.(failure, exchange) ?? textAnswer(502, failure.kind);
     },
     release: back,
-    refuse: (code, why) => textAnswer(code === "method_refused" ? 405 : 400, `${code}: ${why}`).answer,
+    refuse: (code, why) =>
+      textAnswer(code === "method_refused" ? 405 : 400, `${code}: ${why}`).answer,
   };
   return handler;
 }

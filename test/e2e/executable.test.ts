@@ -1,0 +1,103 @@
+/** What the one file promises by itself: a quick start, little memory, and a clean end. */
+
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { everythingApp } from "../support/everything-app.ts";
+import { EXECUTABLE, isAlive, makeFolder, startPaastis } from "../support/start-paastis.ts";
+
+const CONFIG = `apps:\n${everythingApp("shop")}`;
+
+test("executable: listens within 250 ms and rests below 80 MB (best of 5 starts)", async () => {
+  const starts: number[] = [];
+  let residentMb = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < 5; n += 1) {
+    await using paastis = await startPaastis({ config: CONFIG });
+    starts.push(paastis.startedInMs);
+    const status = readFileSync(`/proc/${paastis.pid}/status`, "utf8");
+    residentMb = Math.min(residentMb, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
+  }
+  console.log(`start: ${Math.min(...starts).toFixed(0)} ms; idle: ${residentMb.toFixed(1)} MB`);
+  expect(Math.min(...starts)).toBeLessThanOrEqual(250);
+  expect(residentMb).toBeLessThanOrEqual(80);
+});
+
+test("executable: writes nothing but its data folder", async () => {
+  const folder = makeFolder();
+  {
+    await using paastis = await startPaastis({ config: CONFIG, folder });
+    await paastis.get("shop");
+  }
+  expect(readdirSync(folder).sort()).toEqual([".paastis", "paastis.yml"]);
+});
+
+test("executable: SIGTERM lets a request in flight finish, refuses new ones, ends the apps and exits 0", async () => {
+  await using paastis = await startPaastis({ config: CONFIG });
+  const { pid } = (await (await paastis.get("shop")).json()) as { pid: number };
+  const slow = paastis.get("shop", { path: "/slow?ms=1500" });
+  await Bun.sleep(200);
+  paastis.signal("SIGTERM");
+  await paastis.untilLine((line) => line.msg.startsWith("stopping"));
+  await expect(paastis.get("shop")).rejects.toThrow();
+  expect(await (await slow).text()).toBe("slow, but here");
+  expect(await paastis.ended).toBe(0);
+  expect(isAlive(pid)).toBe(false);
+});
+
+test("executable: a second signal cuts what is in flight", async () => {
+  await using paastis = await startPaastis({ config: CONFIG });
+  const cut = paastis.get("shop", { path: "/slow?ms=60000" }).catch(() => "cut");
+  await paastis.untilEvent("shop", "APP_STARTED");
+  await Bun.sleep(200);
+  paastis.signal("SIGTERM");
+  await paastis.untilLine((line) => line.msg.startsWith("stopping"));
+  paastis.signal("SIGTERM");
+  expect(await cut).toBe("cut");
+  expect(await paastis.ended).toBe(0);
+});
+
+test("executable: WebSockets are closed with 1001 on SIGTERM", async () => {
+  await using paastis = await startPaastis({
+    config: CONFIG,
+    env: { SHUTDOWN_TIMEOUT_MS: "1000" },
+  });
+  const socket = new WebSocket(`ws://127.0.0.1:${paastis.port}/socket`, {
+    headers: { host: "shop.example" },
+  });
+  await new Promise((resolve) => {
+    socket.onopen = resolve;
+  });
+  const closed = new Promise<number>((resolve) => {
+    socket.onclose = (event) => resolve(event.code);
+  });
+  paastis.signal("SIGTERM");
+  expect(await closed).toBe(1001);
+  expect(await paastis.ended).toBe(0);
+});
+
+test("executable: a wrong configuration exits 78 before it listens, with all problems at once", async () => {
+  const folder = makeFolder();
+  const child = Bun.spawn([EXECUTABLE], {
+    cwd: folder,
+    env: { PATH: process.env.PATH ?? "", PORT: "80a", START_AND_STOP_MAX_IDLE_TIME: "soon" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const said = await child.stderr.text();
+  expect(await child.exited).toBe(78);
+  for (const name of ["PORT", "START_AND_STOP_MAX_IDLE_TIME", "PROVIDER_NAME"]) {
+    expect(said).toContain(name);
+  }
+});
+
+test("executable: two of them cannot share a data folder", async () => {
+  await using first = await startPaastis({ config: CONFIG });
+  const second = Bun.spawn([EXECUTABLE], {
+    cwd: first.folder,
+    env: { PATH: process.env.PATH ?? "", PROVIDER_NAME: "process", PORT: "0" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  expect(await second.exited).toBe(1);
+  expect(await second.stderr.text()).toContain(join(first.folder, ".paastis"));
+});

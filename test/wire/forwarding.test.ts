@@ -1,0 +1,417 @@
+import { describe, expect, test } from "bun:test";
+import { startTestEngine } from "../support/fetch-engine.ts";
+import { connectRaw, exchangeRaw } from "../support/raw-client.ts";
+import { startScriptedUpstream } from "../support/scripted-upstream.ts";
+
+/**
+ * What the fetch engine cannot carry as it came, each with its reason. Another engine that can must not
+ * declare it.
+ */
+const EXCEPTIONS = {
+  "raw target":
+    "Bun.serve and fetch normalise URLs: dot segments, backslashes, double leading slashes",
+  "header order": "fetch sorts headers by name",
+  "repeated headers": "Bun joins repeated headers but Set-Cookie into one",
+  "default headers": "fetch adds User-Agent and Accept where the client sent none",
+  "body on GET": "fetch drops it, so the request is refused",
+  "reason phrase": "fetch does not hand it over",
+  "content-length": "Bun.serve sends streamed bodies chunked, whatever their length",
+  "early hints": "fetch swallows 1xx answers",
+  trailers: "fetch swallows trailers; Bun.serve refuses requests that have some",
+  pipelining: "Bun.serve closes a connection with a second request while the first is answered",
+  "close-delimited reset": "fetch cannot tell a reset from the end of a body without a length",
+} as const;
+
+const get = (rest: string, extra = "") => `GET ${rest} HTTP/1.1\r\nHost: shop.test\r\n${extra}\r\n`;
+
+describe("requests", () => {
+  const methods = "GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split(" ");
+  test.each(methods)("wire: %s is forwarded with its target and its answer", async (method) => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(
+      proxy.port,
+      `${method} /a/b;c?d=e&f=%2F%20+ HTTP/1.1\r\nHost: shop.test\r\n\r\n`,
+    );
+    expect(answer.status).toBe(200);
+    expect(answer.body).toBe(method === "HEAD" ? "" : "hello");
+    expect(upstream.requests[0]?.method).toBe(method);
+    expect(upstream.requests[0]?.target).toBe("/a/b;c?d=e&f=%2F%20+");
+  });
+
+  const targets = ["/", "/?", "/a?", "/%2e%2F%00%zz", "/a//b", "/~|[]@:!$&()*+,;=", "/?q=a?b/c&&="];
+  test.each(targets)("wire: target %p arrives as it was sent", async (target) => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    await exchangeRaw(proxy.port, get(target));
+    expect(upstream.requests[0]?.target).toBe(target);
+  });
+
+  test("wire: the core sees the same path that is forwarded", async () => {
+    expect(EXCEPTIONS).toHaveProperty("raw target");
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    for (const target of ["//admin", "/a/../admin", "/.//x", "///x?y"]) {
+      await exchangeRaw(proxy.port, get(target));
+    }
+    const seen = proxy.handler.heads.map((head) => head.target);
+    expect(upstream.requests.map((request) => request.target)).toEqual(seen);
+    expect(seen).toEqual(["/admin", "/admin", "/x", "/x?y"]);
+  });
+
+  test("wire: headers arrive unchanged but for the connection's own and what says who asked", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    await exchangeRaw(
+      proxy.port,
+      get(
+        "/",
+        [
+          "Connection: close, X-Mine, Cookie, Host",
+          "X-Mine: 1",
+          "Keep-Alive: timeout=5",
+          "TE: trailers",
+          "Expect: 100-continue",
+          "Proxy-Connection: keep-alive",
+          "X-Forwarded-For: 6.6.6.6",
+          "X-Real-IP: 6.6.6.6",
+          "Forwarded: for=6.6.6.6",
+          "Cookie: a=1",
+          "Cookie: b=2",
+          "Authorization: Bearer x",
+          "User-Agent: raw",
+          "Accept: text/html",
+          "X-Latin: caf\xe9",
+          "X-Empty:",
+          "",
+        ].join("\r\n"),
+      ),
+    );
+    const [, ...lines] = upstream.requests[0]?.head.split("\r\n") ?? [];
+    const own = lines.map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase())).sort();
+    expect(own).toEqual([
+      "accept: text/html",
+      "authorization: Bearer x",
+      "connection: keep-alive",
+      "cookie: a=1; b=2",
+      `host: 127.0.0.1:${upstream.port}`,
+      "user-agent: raw",
+      "via: 1.1 paastis",
+      "x-empty: ",
+      "x-forwarded-for: 127.0.0.1",
+      "x-forwarded-host: shop.test",
+      "x-forwarded-port: 80",
+      "x-forwarded-proto: http",
+      "x-latin: caf\xe9",
+    ]);
+  });
+
+  test("wire: Accept-Encoding is not invented; User-Agent and Accept are (declared)", async () => {
+    expect(EXCEPTIONS).toHaveProperty("default headers");
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    await exchangeRaw(proxy.port, get("/"));
+    expect(upstream.requests[0]?.header("accept-encoding")).toBeNull();
+    expect(upstream.requests[0]?.header("accept")).toBe("*/*");
+  });
+
+  test("wire: a trusted proxy's X-Forwarded-For is appended to", async () => {
+    using upstream = await startScriptedUpstream();
+    const forwarded = { enabled: true, trustedProxies: ["127.0.0.0/8"] };
+    await using proxy = startTestEngine(upstream.origin, { engine: { forwarded } });
+    await exchangeRaw(
+      proxy.port,
+      get(
+        "/",
+        "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Proto: https\r\nX-Real-IP: 7.7.7.7\r\n",
+      ),
+    );
+    const [request] = upstream.requests;
+    expect(request?.header("x-forwarded-for")).toBe("198.51.100.1, 127.0.0.1");
+    expect(request?.header("x-forwarded-proto")).toBe("https");
+    expect(request?.header("x-forwarded-port")).toBe("443");
+    expect(request?.header("x-real-ip")).toBe("7.7.7.7");
+  });
+
+  test("wire: with forwarded headers switched off the target learns nothing of us", async () => {
+    using upstream = await startScriptedUpstream();
+    const forwarded = { enabled: false, trustedProxies: [] };
+    await using proxy = startTestEngine(upstream.origin, { engine: { forwarded } });
+    await exchangeRaw(proxy.port, get("/", "X-Forwarded-For: 6.6.6.6\r\n"));
+    expect(upstream.requests[0]?.head.toLowerCase()).not.toMatch(/x-forwarded|via:/);
+  });
+
+  test("wire: Host and Origin are the target's, or the client's where the policy says so", async () => {
+    using upstream = await startScriptedUpstream();
+    const request = get("/", "Origin: http://shop.test\r\n");
+    await using changed = startTestEngine(upstream.origin);
+    await exchangeRaw(changed.port, request);
+    await using kept = startTestEngine(upstream.origin, { preserveHost: true });
+    await exchangeRaw(kept.port, request);
+    const seen = upstream.requests.map((entry) => [entry.header("host"), entry.header("origin")]);
+    expect(seen).toEqual([
+      [`127.0.0.1:${upstream.port}`, upstream.origin],
+      ["shop.test", "http://shop.test"],
+    ]);
+  });
+
+  const refused: readonly [what: string, request: string, status: number][] = [
+    ["no Host", "GET / HTTP/1.1\r\n\r\n", 400],
+    ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400],
+    ["two Hosts", "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n", 400],
+    ["a Host with a user", "GET / HTTP/1.1\r\nHost: a@b.test\r\n\r\n", 400],
+    ["a Host with a path", "GET / HTTP/1.1\r\nHost: a.test/x\r\n\r\n", 400],
+    ["HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 400],
+    ["CONNECT", "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n", 405],
+    ["TRACE", "TRACE / HTTP/1.1\r\nHost: a.test\r\n\r\n", 405],
+    ["a fragment", "GET /a#b HTTP/1.1\r\nHost: a.test\r\n\r\n", 400],
+    ["GET with a body", "GET / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi", 400],
+    [
+      "GET with a chunked body",
+      "GET / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+      400,
+    ],
+    [
+      "two equal lengths",
+      "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
+      400,
+    ],
+    [
+      "length and chunks",
+      "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+      400,
+    ],
+  ];
+  test.each(refused)(
+    "wire: %s is refused and forwarded nowhere",
+    async (_what, request, status) => {
+      using upstream = await startScriptedUpstream();
+      await using proxy = startTestEngine(upstream.origin);
+      expect((await exchangeRaw(proxy.port, request)).status).toBe(status);
+      expect(upstream.requests.length).toBe(0);
+      expect(proxy.handler.leases).toBe(0);
+    },
+  );
+
+  test("wire: of an absolute target and another Host, Host wins", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    await exchangeRaw(proxy.port, "GET http://other.test/x?y HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    expect(proxy.handler.heads[0]).toMatchObject({ host: "shop.test", target: "/x?y" });
+    expect(upstream.requests[0]?.target).toBe("/x?y");
+  });
+
+  test("wire: the core sees the raw Host and the client's address", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin, { engine: { host: "::" } });
+    await exchangeRaw(proxy.port, "GET / HTTP/1.1\r\nHost: 0x7F.A_b:80\r\n\r\n");
+    const [head] = proxy.handler.heads;
+    expect([head?.host, head?.clientAddress]).toEqual(["0x7F.A_b:80", "127.0.0.1"]);
+  });
+
+  test("wire: an upload arrives as it is sent, its first byte before its last", async () => {
+    using upstream = await startScriptedUpstream(async (request) => {
+      await request.complete();
+      request.reply(String(request.body.length));
+    });
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send("POST /up HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\nhello");
+    const request = await upstream.request();
+    await client.until(() => request.body === "hello");
+    expect(request.header("content-length")).toBe("10");
+    client.send("world");
+    expect((await client.answer()).body).toBe("10");
+    expect(request.body).toBe("helloworld");
+  });
+
+  test("wire: a chunked upload stays chunked", async () => {
+    using upstream = await startScriptedUpstream(async (request) => {
+      await request.complete();
+      request.reply("ok");
+    });
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send(
+      "PUT /up HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    );
+    const request = await upstream.request();
+    await client.until(() => request.body === "abc");
+    expect(request.all("transfer-encoding")).toEqual(["chunked"]);
+    client.send("3\r\ndef\r\n0\r\n\r\n");
+    expect((await client.answer()).status).toBe(200);
+    expect(request.body).toBe("abcdef");
+  });
+
+  test("wire: Expect: 100-continue is answered here and not forwarded", async () => {
+    using upstream = await startScriptedUpstream(async (request) => {
+      await request.complete();
+      request.reply("ok");
+    });
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send(
+      "POST / HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    await client.until(() => client.received.startsWith("HTTP/1.1 100"));
+    client.send("hi");
+    expect((await client.answer()).body).toBe("ok");
+    expect(upstream.requests[0]?.header("expect")).toBeNull();
+  });
+});
+
+describe("answers", () => {
+  const reply = (bytes: string) => startScriptedUpstream((request) => request.write(bytes));
+
+  const statuses: readonly [bytes: string, status: number, body: string][] = [
+    ["HTTP/1.1 204 No Content\r\n\r\n", 204, ""],
+    ["HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", 304, ""],
+    [
+      "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nab",
+      206,
+      "ab",
+    ],
+    ["HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 404, "no"],
+    ["HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", 503, ""],
+    ["HTTP/1.1 299 X\r\nContent-Length: 1\r\n\r\na", 299, "a"],
+    ["HTTP/1.1 799 X\r\nContent-Length: 1\r\n\r\na", 799, "a"],
+    ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 200, "ab"],
+  ];
+  test.each(statuses)("wire: %p comes back", async (bytes, status, body) => {
+    using upstream = await reply(bytes);
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, get("/"));
+    expect([answer.status, answer.body, answer.isComplete]).toEqual([status, body, true]);
+  });
+
+  test("wire: a body without a length that ends with the connection is complete", async () => {
+    using upstream = await startScriptedUpstream((request) => {
+      request.write("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+      request.end();
+    });
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, get("/"));
+    expect([answer.body, answer.isComplete]).toEqual(["until the end", true]);
+  });
+
+  test("wire: an answer keeps its headers, and cookies stay apart", async () => {
+    using upstream = await reply(
+      [
+        "HTTP/1.1 200 OK",
+        "Content-Length: 2",
+        "Content-Type: text/x",
+        "Set-Cookie: a=1; Path=/",
+        "Set-Cookie: b=2; Domain=127.0.0.1",
+        "ETag: W/x",
+        "X-A: 1",
+        "X-A: 2",
+        "Connection: close, X-Mine",
+        "X-Mine: 1",
+        "Keep-Alive: timeout=1",
+        "Date: Thu, 01 Jan 1970 00:00:00 GMT",
+        "",
+        "ok",
+      ].join("\r\n"),
+    );
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, get("/"));
+    const own = answer.headers.map(([name, value]) => `${name.toLowerCase()}: ${value}`).sort();
+    expect(own).toEqual([
+      "content-length: 2",
+      "content-type: text/x",
+      "date: Thu, 01 Jan 1970 00:00:00 GMT",
+      "etag: W/x",
+      "set-cookie: a=1; Path=/",
+      "set-cookie: b=2; Domain=shop.test",
+      "x-a: 1, 2",
+    ]);
+  });
+
+  test("wire: redirects are not followed, and those to the target lead to the public address", async () => {
+    using upstream = await startScriptedUpstream((request) =>
+      request.write(
+        `HTTP/1.1 302 Found\r\nLocation: ${upstream.origin}/login\r\nContent-Length: 0\r\n\r\n`,
+      ),
+    );
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, get("/"));
+    expect([answer.status, answer.header("location")]).toEqual([302, "http://shop.test/login"]);
+    expect(upstream.requests.length).toBe(1);
+  });
+
+  test("wire: compressed bodies pass untouched", async () => {
+    const gzipped = Bun.gzipSync(Buffer.from("hello hello hello"));
+    using upstream = await startScriptedUpstream((request) => {
+      request.write(
+        `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${gzipped.length}\r\n\r\n`,
+      );
+      request.write(gzipped);
+    });
+    await using proxy = startTestEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, get("/"));
+    expect(answer.header("content-encoding")).toBe("gzip");
+    expect(answer.body).toBe(Buffer.from(gzipped).toString("latin1"));
+  });
+
+  test("wire: a download arrives as it is sent, its first byte before its last", async () => {
+    using upstream = await reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send(get("/"));
+    await client.until(() => client.received.includes("hello"));
+    upstream.requests[0]?.write("world");
+    const answer = await client.answer();
+    expect([answer.body, answer.isComplete]).toEqual(["helloworld", true]);
+  });
+
+  test("wire: 5 MB arrive byte for byte, with a length and in chunks", async () => {
+    const big = Buffer.alloc(5_000_000, "0123456789abcdef\xff");
+    const served = Bun.serve({
+      port: 0,
+      fetch: (request) =>
+        request.url.endsWith("/chunked")
+          ? new Response(new Blob([big]).stream())
+          : new Response(big),
+    });
+    await using proxy = startTestEngine(`http://127.0.0.1:${served.port}`);
+    for (const path of ["/length", "/chunked"]) {
+      const answer = await fetch(`http://127.0.0.1:${proxy.port}${path}`);
+      expect(Bun.hash(await answer.bytes())).toBe(Bun.hash(big));
+    }
+    await served.stop(true);
+  });
+
+  test("wire: the head of an event stream arrives before its first event", async () => {
+    using upstream = await reply(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send(get("/"));
+    await client.until(() => client.received.includes("\r\n\r\n3\r\n:\n\n\r\n"));
+    upstream.requests[0]?.write("9\r\ndata: 1\n\n\r\n");
+    await client.until(() => client.received.endsWith("data: 1\n\n\r\n"));
+    upstream.requests[0]?.write("0\r\n\r\n");
+    expect((await client.answer()).body).toBe(":\n\ndata: 1\n\n");
+  });
+
+  test("wire: one connection carries many requests", async () => {
+    using upstream = await startScriptedUpstream((request) => request.reply(request.target));
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    for (const target of ["/1", "/2", "/3"]) {
+      client.send(get(target));
+      expect((await client.answer()).body).toBe(target);
+    }
+    expect(upstream.open).toBe(1);
+  });
+
+  test("wire: an HTTP/1.0 client gets its answer and the end of the connection", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startTestEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send("GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n");
+    await client.until(() => client.isClosed);
+    expect((await client.answer()).body).toBe("hello");
+  });
+});
