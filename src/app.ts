@@ -229,5 +229,8 @@ export interface App {
   linkedFrom: readonly App[];
 }
 
+/** Stands between the reason of a failure and the app's own last words, which not every visitor may read. */
+export const LAST_OUTPUT = "; last output: ";
+
 /** How many past wakes the estimate of the next one is made from. */
 export const WAKE_HISTORY_MAX = 20;

@@ -108,6 +108,8 @@ export interface Config {
   /** Key of the app that answers where no other does. */
   readonly defaultApp: string | null;
   readonly hold: HoldLimits;
+  /** Whether visitors of an app that failed are shown its last lines of output. */
+  readonly showAppOutput: boolean;
   readonly upstream: {
     readonly connectTimeoutMs: number;
     /** Longest to wait for an answer's head; `null`: no limit. */

@@ -41,6 +41,8 @@ export interface CoreDeps {
   readonly keyOf: (label: string) => string;
   readonly defaultKey: string | null;
   readonly hold: HoldLimits;
+  /** Whether visitors are shown the last output of an app that failed. */
+  readonly showAppOutput: boolean;
   readonly isStopping: () => boolean;
 }
 

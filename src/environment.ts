@@ -179,6 +179,13 @@ export const VARIABLES = {
     fallback: 20_000,
     doc: "How many requests may wait for all apps together.",
   }),
+  showAppOutput: variable({
+    name: "SHOW_APP_OUTPUT",
+    parser: onOff(),
+    fallback: true,
+    defaultText: "`1`",
+    doc: "Whether the answer for an app that failed shows visitors the app's last lines of output.",
+  }),
   upstreamConnectTimeoutMs: variable({
     name: "UPSTREAM_CONNECT_TIMEOUT_MS",
     parser: milliseconds(1),

@@ -200,6 +200,7 @@ function toConfig(
       maxPerApp: values.holdMaxPerApp,
       maxTotal: values.holdMaxTotal,
     },
+    showAppOutput: values.showAppOutput,
     upstream: {
       connectTimeoutMs: values.upstreamConnectTimeoutMs,
       timeoutMs: values.upstreamTimeoutMs,

@@ -127,6 +127,7 @@ async function build(base: Base): Promise<Program> {
     keyOf: (label) => resolveLabel(label, live.apps.rules),
     defaultKey: config.defaultApp,
     hold: config.hold,
+    showAppOutput: config.showAppOutput,
     isStopping: base.isStopping,
   });
   return Object.assign(live, { ...base, storage, providers, events, writer, hooks, core });

@@ -10,6 +10,7 @@ import {
   waitingPage,
 } from "./answers.ts";
 import type { App, Target } from "./app.ts";
+import { LAST_OUTPUT } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
 import type { HoldLimits } from "./config.ts";
@@ -44,6 +45,8 @@ export interface GateDeps {
   readonly activity: Activity;
   readonly clock: Clock;
   readonly hold: HoldLimits;
+  /** Whether visitors are shown the last output of an app that failed. */
+  readonly showAppOutput: boolean;
 }
 
 interface GateContext extends GateDeps {
@@ -230,7 +233,7 @@ function failedAnswer(
   return errorAnswer({
     code: "app_failed",
     app: caller.app.key,
-    why: failure.why,
+    why: whyFor(context, failure.why),
     retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
     head: caller.head,
   });
@@ -279,7 +282,11 @@ async function* progressOf(
     if (next === undefined) continue;
     yield next.kind === "awake"
       ? { kind: "ready" }
-      : { kind: "failed", why: next.why, retryAfterMs: untilMs(context, next.retryAtMs) };
+      : {
+          kind: "failed",
+          why: whyFor(context, next.why),
+          retryAfterMs: untilMs(context, next.retryAtMs),
+        };
     return;
   }
 }
@@ -287,7 +294,13 @@ async function* progressOf(
 function failedNow(context: GateContext, app: App): WakeProgress | null {
   if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
   const retryAfterMs = untilMs(context, app.state.retryAtMs);
-  return { kind: "failed", why: app.state.why, retryAfterMs };
+  return { kind: "failed", why: whyFor(context, app.state.why), retryAfterMs };
+}
+
+/** The reason, without the app's own words where visitors may not read them. */
+function whyFor(context: GateContext, why: string): string {
+  const end = why.indexOf(LAST_OUTPUT);
+  return context.showAppOutput || end === -1 ? why : why.slice(0, end);
 }
 
 function untilMs(context: GateContext, timeMs: number): number {

@@ -317,7 +317,7 @@ describe("answers: progress", () => {
     async function* endless(): AsyncGenerator<WakeProgress> {
       try {
         yield waking;
-        for (;;) yield { kind: "ready" };
+        for (let more = 0; more < 3; more += 1) yield { kind: "ready" };
       } finally {
         wasEnded = true;
       }

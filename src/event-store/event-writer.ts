@@ -150,7 +150,7 @@ function succeeded(context: Context, batch: readonly PaastisEvent[]): void {
 
 function failed(context: Context, batch: readonly PaastisEvent[], error: unknown): void {
   if (context.settled === context.written) return;
-  
+  context.queue = [...batch, ...context.queue];
   dropOldest(context, context.queueMax);
   context.failures += 1;
   if (context.failures === 1) {

@@ -2,7 +2,7 @@
 
 import { statSync } from "node:fs";
 
-import { type Target, targetOf } from "../app.ts";
+import { LAST_OUTPUT, type Target, targetOf } from "../app.ts";
 import type { Clock } from "../clock.ts";
 import type { ProcessDeclaration } from "../config.ts";
 import { messageOf } from "../errors.ts";
@@ -199,9 +199,8 @@ function reasonOf(context: ChildContext, livedMs: number): string {
       ? `exited with status ${exitCode}${shellSignal(exitCode)}`
       : `was killed by ${signalCode}`;
   const what = `${how} after ${seconds(livedMs)}`;
-  const intro = "; last output: ";
-  const words = context.tail.text(REASON_CHARACTERS_MAX - what.length - intro.length);
-  return words === "" ? what : what + intro + words;
+  const words = context.tail.text(REASON_CHARACTERS_MAX - what.length - LAST_OUTPUT.length);
+  return words === "" ? what : what + LAST_OUTPUT + words;
 }
 
 /** A shell reports a command that a signal killed as 128 plus the signal's number. */

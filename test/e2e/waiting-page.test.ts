@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { WakeProgress } from "../../src/answers.ts";
 import {
   errorAnswer,
@@ -9,6 +9,7 @@ import {
 } from "../../src/answers.ts";
 import type { Answer, RequestHead } from "../../src/engines/engine.ts";
 import { responseOf } from "../../src/engines/fetch-answer.ts";
+import type { Browser } from "../support/browser.ts";
 import { CHROMIUM, startBrowser, untilInPage } from "../support/browser.ts";
 import { recordingLog } from "../support/recording-log.ts";
 
@@ -65,7 +66,10 @@ const waking = (elapsedMs: number, estimateMs: number | null): WakeProgress => {
 };
 
 describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
-  const browser = startBrowser();
+  let browser: Browser;
+  beforeAll(() => {
+    browser = startBrowser();
+  });
   afterAll(() => browser[Symbol.asyncDispose]());
 
   test("follows the wake, then loads the app once, at the same address", async () => {

@@ -1,6 +1,8 @@
 /** A real browser for tests: Chromium, driven by Bun itself. */
 
+import { lstatSync } from "node:fs";
 import { tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 /** Where Chromium is, or `null`: its tests are then skipped. `BUN_CHROME_PATH` names another one. */
 export const CHROMIUM: string | null =
@@ -38,13 +40,18 @@ export function startBrowser(): Browser {
     openPage: () => openPage(profile.path),
     async [Symbol.asyncDispose]() {
       using page = await openPage(profile.path);
-      // Asked politely, Chromium clears its temporary files away.
-      const closed = page.view.cdp("Browser.close").catch(() => "the connection ended with it");
-      await Promise.race([closed, Bun.sleep(3000)]);
+      // Asked politely, Chromium clears its temporary files away; its lock is the last of them.
+      await page.view.cdp("Browser.close");
+      await until(() => !isThere(profile.file("SingletonLock")));
       Bun.WebView.closeAll();
       profile[Symbol.dispose]();
     },
   };
+}
+
+/** Unlike `existsSync`, it does not follow: the lock is a link to nowhere. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 async function openPage(directory: string): Promise<BrowserPage> {
