@@ -45,10 +45,10 @@ export function logEvents(log: Log): (event: PaastisEvent) => void {
   return (event) => {
     const { name, app, cause, reason, details } = event;
     const fields = {
-      ...details,
       app,
       event: name,
       cause: cause.detail,
+      ...details,
       ...(reason === "" ? {} : { reason }),
     };
     log[LEVELS[name]](fields, MESSAGES[name]);

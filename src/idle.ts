@@ -4,6 +4,7 @@ import { isInUse, unusedSinceMs } from "./activity.ts";
 import type { App } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
+import { durationText } from "./durations.ts";
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
@@ -43,9 +44,11 @@ export function decideIdle(app: App, facts: IdleFacts): IdleVerdict {
     return keep("has just woken");
   const idleMs = facts.nowMs - unusedSinceMs(app);
   if (idleMs < policy.maxIdleMs) {
-    return keep(`was used ${spell(idleMs)} ago, and may idle for ${spell(policy.maxIdleMs)}`);
+    return keep(
+      `was used ${durationText(idleMs)} ago, and may idle for ${durationText(policy.maxIdleMs)}`,
+    );
   }
-  return { sleep: true, why: `idle for ${spell(idleMs)}` };
+  return { sleep: true, why: `idle for ${durationText(idleMs)}` };
 }
 
 function wasUsedSince(app: App, sinceMs: number): boolean {
@@ -54,14 +57,6 @@ function wasUsedSince(app: App, sinceMs: number): boolean {
 
 function keep(why: string): IdleVerdict {
   return { sleep: false, why };
-}
-
-/** A duration for people: `40 s`, `15 min`, `3.5 h`. */
-export function spell(durationMs: number): string {
-  if (durationMs < 1000) return `${Math.round(durationMs)} ms`;
-  if (durationMs < 120_000) return `${Math.round(durationMs / 1000)} s`;
-  if (durationMs < 2 * 3_600_000) return `${Math.round(durationMs / 60_000)} min`;
-  return `${Math.round(durationMs / 360_000) / 10} h`;
 }
 
 /** One decision of a sweep. */

@@ -159,6 +159,7 @@ async function keep(run: Sleep, why: string): Promise<SleepOutcome> {
 
 async function stop(run: Sleep): Promise<SleepOutcome> {
   const { context, app, fence, cause, signal } = run;
+  const begunMs = context.clock.now();
   tell(context, app, { name: "APP_STOPPING", cause });
   try {
     const provider = context.providerOf(app);
@@ -171,7 +172,8 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
   apply(context, app, { kind: "stop-done", fence });
   runOf(context, app).failures = 0;
   await remember(context, app);
-  tell(context, app, { name: "APP_STOPPED", cause });
+  const details = { durationMs: context.clock.now() - begunMs };
+  tell(context, app, { name: "APP_STOPPED", cause, details });
   context.hooks.runLater("afterStop", { app, reason: cause.detail, upstream: run.target.origin });
   return { kind: "asleep" };
 }

@@ -1,5 +1,7 @@
 /** What a person reads of a log line: a mark, a word, a sentence, and what stands below it. */
 
+import { durationText } from "./durations.ts";
+
 /** One line of the log, already cleaned. */
 export interface LogLine {
   readonly level: string;
@@ -66,17 +68,6 @@ export function entryOf(line: LogLine): Entry {
   }
   const look = EVENT_LOOKS[textOf(line.fields.event)];
   return look === undefined ? messageEntry(line, app) : eventEntry(line, app, look);
-}
-
-/** Pure. A duration for people: `812 ms`, `6.2 s`, `15 min`, `2 h 5 min`. */
-export function durationText(durationMs: number): string {
-  if (durationMs < 1000) return `${Math.round(durationMs)} ms`;
-  if (durationMs < 10_000) return `${Number((durationMs / 1000).toFixed(1))} s`;
-  if (durationMs < 60_000) return `${Math.round(durationMs / 1000)} s`;
-  const minutes = Math.round(durationMs / 60_000);
-  if (minutes < 60) return `${minutes} min`;
-  const rest = minutes % 60;
-  return rest === 0 ? `${minutes / 60} h` : `${Math.floor(minutes / 60)} h ${rest} min`;
 }
 
 function eventEntry(line: LogLine, app: string, [mark, word, tone]: Look): Entry {

@@ -39,6 +39,7 @@ test("environment: with nothing but PROVIDER_NAME every default holds", () => {
     holdGraceMs: 1000,
     holdMaxPerApp: 10_000,
     holdMaxTotal: 20_000,
+    showAppOutput: true,
     upstreamConnectTimeoutMs: 5000,
     upstreamTimeoutMs: null,
     forwardedEnabled: true,

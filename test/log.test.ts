@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { durationText } from "../src/durations.ts";
 import { PaastisError } from "../src/errors.ts";
 import { EVENT_NAMES } from "../src/events.ts";
 import { createLog, type Log, type LogOptions } from "../src/log.ts";
 import { TEXT_CHARS_MAX } from "../src/log-safety.ts";
-import { durationText } from "../src/terminal-entry.ts";
 
 const AT_MS = new Date(2026, 0, 2, 8, 41, 7, 5).getTime();
 const ESCAPE = "\x1b";

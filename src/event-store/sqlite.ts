@@ -75,7 +75,8 @@ function trim(context: Context): void {
 }
 
 function list(context: Context, filter: EventFilter): PaastisEvent[] {
-  const conditions = ["json_valid(event)"];
+  const limit = limitOf(filter);
+  const conditions = ["true"];
   const values: (string | number)[] = [];
   if (filter.app !== undefined) {
     conditions.push("app = ?");
@@ -90,11 +91,14 @@ function list(context: Context, filter: EventFilter): PaastisEvent[] {
     values.push(JSON.stringify(filter.names));
   }
   using newest = context.database.prepare<{ event: string }, (string | number)[]>(
-    `SELECT event FROM events WHERE ${conditions.join(" AND ")} ORDER BY id DESC LIMIT ?`,
+    `SELECT event FROM events WHERE ${conditions.join(" AND ")} ORDER BY id DESC`,
   );
-  return newest
-    .all(...values, limitOf(filter))
-    .reverse()
-    .map((row) => context.readEvent(row.event))
-    .filter((event) => event !== null);
+  // Row by row instead of LIMIT, since rows that cannot be read must not count.
+  const found: PaastisEvent[] = [];
+  for (const row of newest.iterate(...values)) {
+    if (found.length >= limit) break;
+    const event = context.readEvent(row.event);
+    if (event !== null) found.push(event);
+  }
+  return found.reverse();
 }

@@ -10,7 +10,7 @@ import {
 import type { Answer, RequestHead } from "../../src/engines/engine.ts";
 import { responseOf } from "../../src/engines/fetch-answer.ts";
 import type { Browser } from "../support/browser.ts";
-import { CHROMIUM, startBrowser, untilInPage } from "../support/browser.ts";
+import { CHROMIUM, startBrowser, untilInPage, visit } from "../support/browser.ts";
 import { recordingLog } from "../support/recording-log.ts";
 
 type Reply = Answer | Response;
@@ -52,7 +52,7 @@ function startServer(replies: {
 }
 
 const appPage = () =>
-  new Response("<!doctype html><title>the app</title><h1>Hello</h1>", {
+  new Response("<!doctype html><link rel='icon' href='data:,'><title>the app</title>", {
     headers: { "content-type": "text/html" },
   });
 const waitingAnswer = (estimateMs: number | null = null, elapsedMs = 0) =>
@@ -86,7 +86,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     using page = await browser.openPage();
     const { view, requested, complaints } = page;
     const address = `${server.url}/a%20b?q=1&r=%3C#part`;
-    await view.navigate(address);
+    await visit(view, address);
     await untilInPage(view, `document.getElementById("step").textContent === "Now: starting"`);
     expect(await view.evaluate<string>("document.title")).toBe("shop is waking up");
     const time = "document.querySelector('.time').innerText";
@@ -116,7 +116,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     });
     using page = await browser.openPage();
     const { view } = page;
-    await view.navigate(server.url);
+    await visit(view, server.url);
     const time = "document.querySelector('.time').innerText";
     await untilInPage(view, `${time}.includes("first wake we see")`);
     longer.resolve();
@@ -134,7 +134,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     });
     using page = await browser.openPage();
     const { view, complaints } = page;
-    await view.navigate(server.url);
+    await visit(view, server.url);
     await untilInPage(view, `document.title === "shop could not be woken"`);
     expect(await view.evaluate<string>("document.querySelector('.reason').textContent")).toBe(why);
     const button = "document.querySelector('.retry')";
@@ -157,7 +157,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
       },
     });
     using page = await browser.openPage();
-    await page.view.navigate(server.url);
+    await visit(page.view, server.url);
     await untilInPage(page.view, `document.title === "the app"`);
     expect(server.counts).toEqual({ navigations: 2, progress: 3 });
   });
@@ -178,7 +178,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
         progress: answer,
       });
       using page = await browser.openPage();
-      await page.view.navigate(server.url);
+      await visit(page.view, server.url);
       await untilInPage(page.view, `document.title === "the app"`);
       expect(server.counts).toEqual({ navigations: 2, progress: 1 });
     });
@@ -192,7 +192,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     using page = await browser.openPage();
     const { view } = page;
     await view.cdp("Emulation.setScriptExecutionDisabled", { value: true });
-    await view.navigate(`${server.url}/x?y=1`);
+    await visit(view, `${server.url}/x?y=1`);
     await untilInPage(view, `document.title === "the app"`);
     expect(await view.evaluate<string>("location.search")).toBe("?y=1");
     expect(server.counts).toEqual({ navigations: 2, progress: 0 });
@@ -209,7 +209,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     });
     using page = await browser.openPage();
     const { view, complaints } = page;
-    await view.navigate(`${server.url}/#part`);
+    await visit(view, `${server.url}/#part`);
     expect(await view.evaluate<string>("document.querySelector('h1').innerText")).toBe(
       "The app could not be woken.",
     );
@@ -234,7 +234,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     for (const value of ["light", "dark"]) {
       const features = [{ name: "prefers-color-scheme", value }];
       await view.cdp("Emulation.setEmulatedMedia", { features });
-      await view.navigate(server.url);
+      await visit(view, server.url);
       expect(
         await view.evaluate<number>("document.documentElement.scrollWidth"),
       ).toBeLessThanOrEqual(320);

@@ -1,6 +1,7 @@
 /** A real browser for tests: Chromium, driven by Bun itself. */
 
-import { lstatSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
+import { dirname } from "node:path";
 import { tempDir } from "./temp-dir.ts";
 import { until } from "./until.ts";
 
@@ -40,18 +41,14 @@ export function startBrowser(): Browser {
     openPage: () => openPage(profile.path),
     async [Symbol.asyncDispose]() {
       using page = await openPage(profile.path);
-      // Asked politely, Chromium clears its temporary files away; its lock is the last of them.
+      // Asked politely, Chromium clears away what it keeps outside its profile: the folder of this socket.
+      const socket = readlinkSync(profile.file("SingletonSocket"));
       await page.view.cdp("Browser.close");
-      await until(() => !isThere(profile.file("SingletonLock")));
+      await until(() => !existsSync(dirname(socket)));
       Bun.WebView.closeAll();
       profile[Symbol.dispose]();
     },
   };
-}
-
-/** Unlike `existsSync`, it does not follow: the lock is a link to nowhere. */
-function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 async function openPage(directory: string): Promise<BrowserPage> {
@@ -87,18 +84,27 @@ async function openPage(directory: string): Promise<BrowserPage> {
   };
 }
 
+/** Goes to an address. The page may load another one, or itself again, before it is complete. */
+export async function visit(view: Bun.WebView, url: string): Promise<void> {
+  try {
+    await view.navigate(url);
+  } catch (error) {
+    if (!/navigated/.test(String(error))) throw error;
+  }
+}
+
 /** Waits until an expression in the page is true; the page may be loaded anew meanwhile. */
 export async function untilInPage(view: Bun.WebView, expression: string): Promise<void> {
-  const limit = performance.now() + 8000;
   let last: unknown;
-  while (performance.now() < limit) {
+  const isTrue = async () => {
     try {
       last = await view.evaluate(expression);
-      if (last === true) return;
     } catch (error) {
       last = error; // Between two documents there is nothing to ask.
     }
-    await Bun.sleep(20);
-  }
-  throw new Error(`never true in the page: ${expression} (last: ${last})`);
+    return last === true;
+  };
+  await until(isTrue).catch((cause: unknown) => {
+    throw new Error(`In the page: ${expression} (last: ${last})`, { cause });
+  });
 }
