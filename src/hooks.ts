@@ -1,5 +1,7 @@
 /** Shell commands of the operator around wakes and sleeps. */
 
+import type { ReadableStreamDefaultReader } from "node:stream/web";
+
 import type { App } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { HookCommands } from "./config.ts";
@@ -88,6 +90,7 @@ async function runHook(deps: HookDeps, name: HookName, call: HookCall): Promise<
 /** @returns why it failed, or `null` */
 async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promise<string | null> {
   const { app, reason, upstream, signal } = call;
+  if (signal?.aborted) return ENDED;
   const child = Bun.spawn(["/bin/sh", "-c", deps.commands[name] ?? ""], {
     env: {
       ...deps.environment,
@@ -110,22 +113,26 @@ async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promi
     kill();
   });
   signal?.addEventListener("abort", kill, { once: true });
-  if (signal?.aborted) kill();
+  const log = (line: string) => deps.log.info({ app: app.key, hook: EVENT_WORDS[name] }, line);
+  const output = readLines([child.stdout, child.stderr], log);
   try {
-    const log = (line: string) => deps.log.info({ app: app.key, hook: EVENT_WORDS[name] }, line);
-    const output = Promise.allSettled([eachLine(child.stdout, log), eachLine(child.stderr, log)]);
     const status = await child.exited;
     // A background process that keeps the pipes open must not keep the hook running.
     kill();
-    await output;
+    await output.endWithin(deps.clock, OUTPUT_GRACE_MS);
     if (isLate) return `it ran longer than ${deps.commands.timeoutMs} ms and was killed`;
-    if (signal?.aborted) return "it was ended because the program is stopping or the wake ended";
+    if (signal?.aborted) return ENDED;
     return status === 0 ? null : `it ended with status ${status}`;
   } finally {
     cancelTimer();
     signal?.removeEventListener("abort", kill);
   }
 }
+
+const ENDED = "it was ended because the program is stopping or the wake ended";
+
+/** How long output is read on after the command has ended: a daemon of its own group may hold the pipes open, ms. */
+const OUTPUT_GRACE_MS = 500;
 
 function killGroup(pid: number): void {
   try {
@@ -139,14 +146,31 @@ function killGroup(pid: number): void {
 /** Longest line that is passed on, in characters; the rest of it is dropped. */
 const LINE_MAX = 16_384;
 
-async function eachLine(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+type Output = ReadableStream<Uint8Array<ArrayBuffer>>;
+type OutputReader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+
+/** Passes on what comes, line by line; `endWithin` waits for the rest of it, so long and no longer. */
+function readLines(
+  streams: readonly Output[],
   onLine: (line: string) => void,
-): Promise<void> {
+): { endWithin(clock: Clock, limitMs: number): Promise<void> } {
+  const readers = streams.map((stream) => stream.getReader());
+  const work = Promise.allSettled(readers.map((reader) => eachLine(reader, onLine)));
+  return {
+    async endWithin(clock, limitMs) {
+      const cancel = () => Promise.allSettled(readers.map((reader) => reader.cancel()));
+      const cancelTimer = clock.after(limitMs, () => void cancel());
+      await work;
+      cancelTimer();
+    },
+  };
+}
+
+async function eachLine(reader: OutputReader, onLine: (line: string) => void): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const piece of stream) {
-    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const lines = (rest + decoder.decode(read.value, { stream: true })).split("\n");
     rest = (lines.pop() ?? "").slice(0, LINE_MAX);
     for (const line of lines) onLine(line.slice(0, LINE_MAX));
   }

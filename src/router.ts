@@ -11,7 +11,7 @@ const LABEL_MAX = 63;
 const HOST_MAX = 260;
 
 const HOST_FORM = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
-const IPV4_FORM = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
+const IPV4_FORM = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\.?$/;
 
 /** Reads a raw `Host` header (RFC 9110, section 7.2). Never throws. */
 export function readHost(host: string | null): Host {

@@ -183,13 +183,13 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     responseTimeoutMs: config.upstream.timeoutMs,
     forwarded: config.forwarded,
   });
-  sayReady(program, engine);
   const ends = [
     onSchedule({ expression: config.sweepCron, clock, work: () => void core.sweeper.sweep() }),
     everyActivity(program),
     signals.onHangup(() => reload(program)),
     watchConfigFile({ file: program.watchedFile, clock, log, onChange: () => reload(program) }),
   ];
+  sayReady(program, engine);
   await signals.toldToStop;
   for (const end of ends) end();
   const limit = config.shutdownTimeoutMs;

@@ -168,13 +168,9 @@ describe("answers: errors", () => {
 const HOSTILE = [
   "exited; </script><script>alert(1)</script></style><!-- \"a\" 'b' &amp; &lt;",
   "\u001b[31mred\u001b[0m\u0000\u0007 <img src=x onerror=alert(2)>",
-  `${"x".repeat(2000)}`,
+  "x".repeat(2000),
 ].join("\n");
-const HOSTILE_SHOWN = [
-  "exited; </script><script>alert(1)</script></style><!-- \"a\" 'b' &amp; &lt;",
-  "red <img src=x onerror=alert(2)>",
-  `${"x".repeat(2000)}`,
-].join("\n");
+const HOSTILE_SHOWN = HOSTILE.replace("\u001b[31mred\u001b[0m\u0000\u0007", "red");
 
 describe("answers: hostile text", () => {
   const hostileKey = `"><script>alert(3)</script>`;
@@ -296,8 +292,7 @@ describe("answers: progress", () => {
 
   async function eventsOf(answer: Answer): Promise<string[]> {
     const pieces: string[] = [];
-    // A progress answer is a stream; a string would be iterated by its letters.
-    for await (const piece of answer.body as AsyncIterable<string>) pieces.push(piece);
+    for await (const piece of answer.body) pieces.push(piece);
     return pieces;
   }
 
@@ -400,7 +395,6 @@ describe("answers: who asks", () => {
   test("only a GET with our header asks for progress", () => {
     expect(isProgressRequest(headOf({ "paastis-progress": "1" }))).toBe(true);
     expect(isProgressRequest(headOf({ "paastis-progress": "1" }, "POST"))).toBe(false);
-    expect(isProgressRequest(headOf({ "paastis-progress": "0" }))).toBe(false);
     expect(isProgressRequest(headOf({ accept: "text/event-stream" }))).toBe(false);
   });
 });

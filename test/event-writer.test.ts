@@ -33,9 +33,10 @@ function moodyStore() {
     store,
     /** Every append that was tried. */
     batches,
-    /** Appends that wait for `settle`. */
+    /** Appends that wait for `settle` or `refuse`. */
     waiting: () => gates.length,
     settle: () => gates.shift()?.resolve(),
+    refuse: () => gates.shift()?.reject(new Error("the store is away")),
     be(next: typeof mood) {
       mood = next;
     },
@@ -124,6 +125,7 @@ test("event writer: a failing store is tried again with growing pauses, warned o
   await writer.flush();
   expect(lines[1]).toMatchObject({ level: "info", fields: { dropped: 0 } });
   expect(await stored()).toEqual(eventsFrom(1, 4));
+  expect(batches.at(-1)).toEqual(eventsFrom(1, 4));
   expect(clock.pending()).toBe(0);
 
   // The next trouble is news again.
@@ -159,22 +161,18 @@ test("event writer: a full queue drops the oldest and counts them", async () => 
 });
 
 test("event writer: a batch that fails after the queue filled up behind it is the first to be dropped", async () => {
-  const { writer, be, settle, waiting, clock, stored, store } = setUp({ queueMax: 3 });
+  const { writer, batches, be, refuse, waiting, clock } = setUp({ queueMax: 3 });
   be("waits");
   writer.write(eventOf(1));
   writer.write(eventOf(2));
   await until(() => waiting() === 1);
-  for (const event of eventsFrom(3, 3)) writer.write(event);
-  const { append } = store;
-  store.append = async () => {
-    throw new Error("gone");
-  };
-  settle();
-  await until(() => clock.pending() === 0);
-  store.append = append;
+  for (const event of eventsFrom(3, 2)) writer.write(event);
+  refuse();
+  await until(() => clock.pending() === 1);
+  expect(writer.dropped()).toBe(1);
   be("works");
   await writer.flush();
-  expect((await stored()).at(-1)).toEqual(eventOf(5));
+  expect(batches.at(-1)).toEqual(eventsFrom(2, 3));
 });
 
 test("event writer: flush with nothing to do resolves at once, also while the store fails", async () => {

@@ -83,7 +83,7 @@ export function responseOf(answer: Answer, method: string, log: Log): Response {
     try {
       await pieces.return?.();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, "An answer of ours could not be ended");
+      log.warn({ reason: messageOf(error) }, "an answer of ours could not be ended");
     }
   };
   if (method === "HEAD") {
@@ -105,7 +105,7 @@ function streamOf(
         if (done === true) controller.close();
         else controller.enqueue(encoder.encode(value));
       } catch (error) {
-        options.log.warn({ error: messageOf(error) }, "An answer of ours broke off");
+        options.log.warn({ reason: messageOf(error) }, "an answer of ours broke off");
         controller.error(error);
       }
     },

@@ -80,5 +80,5 @@ function probe(
 }
 
 function isLoopback(target: Target): boolean {
-  return /^(?:127\.|localhost(?::|$)|[^:]+\.localhost(?::|$)|\[::1\])/i.test(target.host);
+  return /^(?:127(?:\.\d+){3}|(?:[^:]+\.)?localhost|\[::1\])(?::\d+)?$/i.test(target.host);
 }

@@ -102,6 +102,8 @@ function requestInit(trip: Trip, exchange: Exchange, signal: AbortSignal): BunFe
     trip.isEdited = true;
     dropHopByHop(headers);
     setForwarded(headers, trip.forwarding);
+    // Left out, `fetch` would say that it is Bun; an empty one is the nearest to none.
+    if (!headers.has("user-agent")) headers.set("user-agent", "");
   }
   setDestination(headers, legOf(trip, exchange), trip.origin);
   return {
@@ -156,7 +158,7 @@ function passOn(
     if (end === "left") return release();
     if (end === "broken" && !trip.request.signal.aborted) {
       const fields = { app: exchange.app.key, upstream: exchange.target.origin };
-      log.warn(fields, "The app broke its answer off; so did we towards the client");
+      log.warn(fields, "an app broke its answer off, and so did we towards the client");
     }
     completions.add(trip.request, release);
   });

@@ -44,6 +44,7 @@ export interface Bridge extends OpenBridge {
   client: ServerWebSocket<Bridge> | null;
   isClientOver: boolean;
   isClientPaused: boolean;
+  isOver: boolean;
   /** Ends the side that does not finish closing. */
   cancelPatience: CancelTimer | null;
   /** Hands the exchange back; called once, when both sides are closed. */
@@ -89,6 +90,7 @@ function createBridge(context: FetchContext, exchange: Exchange, line: Line): Br
     client: null,
     isClientOver: false,
     isClientPaused: false,
+    isOver: false,
     cancelPatience: null,
     close: (code, reason) => data.client?.close(code, reason),
     cut: () => {
@@ -135,7 +137,7 @@ export function websocketHandler(context: FetchContext): WebSocketHandler<Bridge
       if (isOpen(client.data)) upstream.ping(payload);
     },
     close: (client, code, reason) => onClientClose(context, client.data, { code, reason }),
-    error: (error) => context.log.error({ error: messageOf(error) }, "A WebSocket went wrong"),
+    error: (error) => context.log.error({ reason: messageOf(error) }, "a WebSocket went wrong"),
   };
 }
 
@@ -168,9 +170,10 @@ function closeClient(context: FetchContext, data: Bridge, { code, reason }: Clos
   // Its own close frame may be among what was not read yet.
   client.resume();
   if (code === ABNORMAL) client.terminate();
-  else if (code === NO_STATUS) client.close();
+  else if (code === NO_STATUS) client.close(NO_STATUS);
   else client.close(code, reason);
-  beginPatience(context, data, () => data.client?.terminate());
+  // Closing may have called us back already.
+  if (data.client !== null) beginPatience(context, data, () => data.client?.terminate());
 }
 
 function onClientClose(context: FetchContext, data: Bridge, { code, reason }: Closing): void {
@@ -194,7 +197,8 @@ function beginPatience(context: FetchContext, data: Bridge, onTooLong: () => voi
 }
 
 function settle(data: Bridge): void {
-  if (!data.isClientOver || data.line.closed === null) return;
+  if (data.isOver || !data.isClientOver || data.line.closed === null) return;
+  data.isOver = true;
   data.cancelPatience?.();
   data.onOver();
 }

@@ -79,7 +79,7 @@ function listen(context: FetchContext, options: FetchEngineOptions): Server<Brid
       fetch: (request, server) => serve(context, request, server),
       // Only reached when an answer's body breaks together with its head.
       error: (error) => {
-        context.log.warn({ error: messageOf(error) }, "The app broke its answer off");
+        context.log.warn({ reason: messageOf(error) }, "an app broke its answer off");
         return plainAnswer("upstream_broken");
       },
       websocket: websocketHandler(context),
@@ -107,7 +107,8 @@ async function serve(
     if (isWebSocketUpgrade(head)) return await bridge(context, journey, server);
     return await forward(context, journey);
   } catch (error) {
-    context.log.error({ error }, "A request could not be handled");
+    const stack = error instanceof Error ? error.stack : undefined;
+    context.log.error({ reason: messageOf(error), stack }, "a request broke: please report it");
     return plainAnswer("internal");
   }
 }

@@ -1,6 +1,6 @@
 /** A fetch engine on a free port with a scripted core behind it, for tests on the wire. */
 
-import { type Clock, createSystemClock } from "../../src/clock.ts";
+import { createSystemClock } from "../../src/clock.ts";
 import type { Engine } from "../../src/engines/engine.ts";
 import { createFetchEngine, type FetchEngineOptions } from "../../src/engines/fetch.ts";
 import type { LogFields } from "../../src/log.ts";
@@ -10,8 +10,6 @@ export interface TestEngine extends AsyncDisposable {
   readonly engine: Engine;
   readonly port: number;
   readonly handler: ScriptedHandler;
-  /** How many timers have fired: the engine looks for finished requests with one. */
-  readonly looks: number;
   /** Warnings and errors that were logged. */
   readonly logged: readonly { level: string; message: string; fields: LogFields }[];
 }
@@ -24,13 +22,12 @@ export function startTestEngine(
   const logged: { level: string; message: string; fields: LogFields }[] = [];
   const note = (level: string) => (fields: LogFields, message: string) =>
     void logged.push({ level, message, fields });
-  const { clock, fired } = countingClock();
   const handler = createScriptedHandler(origin, script);
   const engine = createFetchEngine({
     host: "127.0.0.1",
     port: 0,
     handler,
-    clock,
+    clock: createSystemClock(),
     log: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
     connectTimeoutMs: 5_000,
     responseTimeoutMs: null,
@@ -42,25 +39,6 @@ export function startTestEngine(
     port: engine.port,
     handler,
     logged,
-    get looks() {
-      return fired();
-    },
     [Symbol.asyncDispose]: () => engine.stop(0),
-  };
-}
-
-function countingClock(): { clock: Clock; fired: () => number } {
-  const system = createSystemClock();
-  let count = 0;
-  return {
-    fired: () => count,
-    clock: {
-      now: system.now,
-      after: (delayMs, callback) =>
-        system.after(delayMs, () => {
-          count += 1;
-          callback();
-        }),
-    },
   };
 }

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { targetOf } from "../../src/app.ts";
 import { PaastisError } from "../../src/errors.ts";
+import { startDeafListener } from "../support/deaf-listener.ts";
 import { startTestEngine } from "../support/fetch-engine.ts";
 import { connectRaw, exchangeRaw } from "../support/raw-client.ts";
 import { textAnswer } from "../support/scripted-handler.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { until } from "../support/until.ts";
+import { upgradeRequest } from "../support/websocket-frames.ts";
 
 const get = (target: string) => `GET ${target} HTTP/1.1\r\nHost: shop.test\r\n\r\n`;
 const post = (body: string) =>
@@ -82,11 +84,18 @@ describe("before the head", () => {
   });
 
   test("wire: a target that does not even connect is unreachable after the connect limit", async () => {
-    // TEST-NET-1 (RFC 5737): no route leads there, or nothing answers.
-    await using proxy = startTestEngine("http://192.0.2.1:81", {
+    using deaf = await startDeafListener();
+    const target = { ...targetOf(deaf.origin), host: "remote.test" };
+    await using proxy = startTestEngine(deaf.origin, {
       engine: { connectTimeoutMs: 100 },
+      admit: (head, handler) => handler.exchange(head, target),
     });
-    expect((await exchangeRaw(proxy.port, get("/"))).body).toBe("unreachable");
+    for (const request of [get("/"), post("hello"), upgradeRequest("/")]) {
+      expect((await exchangeRaw(proxy.port, request)).body).toBe("unreachable");
+    }
+    const failures = proxy.handler.failures.map((failure) => failure.replayable);
+    expect(failures).toEqual([true, false, true]);
+    expect(proxy.handler.failures[0]?.message).toContain("no connection to");
   });
 
   test("wire: after a failure the request goes where the core says, with its whole body", async () => {

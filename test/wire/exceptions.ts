@@ -1,0 +1,25 @@
+/**
+ * What the fetch engine cannot carry as it came, each with its reason. The tests that touch one of these name
+ * it; an engine that can do better must not need it.
+ */
+export const FETCH_EXCEPTIONS = {
+  "raw target": "Bun.serve and fetch normalise URLs: dot segments, backslashes, leading slashes",
+  "some methods": "Bun.serve closes the connection on a method that it does not know",
+  "header order": "fetch sorts headers by name and spells known names its own way",
+  "repeated headers": "Bun joins repeated headers into one, but for Set-Cookie",
+  "default headers": "fetch adds Accept, and an empty User-Agent, where the client sent none",
+  "body on GET": "fetch drops it, so the request is refused",
+  "request trailers": "Bun.serve refuses chunked requests with trailers",
+  "reason phrase": "fetch does not hand it over",
+  "content-length": "Bun.serve sends streamed bodies in chunks, whatever their length",
+  "early hints": "fetch swallows 1xx answers",
+  trailers: "fetch swallows them",
+  pipelining: "Bun.serve closes a connection that brings a second request during the first",
+  "half-closed client": "Bun.serve takes a client that ends its side for one that has left",
+  "close-delimited reset": "fetch takes a reset for the end of a body without a length",
+  "held upload": "the end of a client's upload that nobody reads yet cannot be seen",
+  "no subprotocol": "Bun's client fails when it offered some and the target chooses none",
+  fragments: "Bun hands over whole WebSocket messages",
+  compression: "permessage-deflate would be undone and redone here, so it is not offered",
+  "close codes": "Bun answers codes that must not be sent with 1002",
+} as const;
