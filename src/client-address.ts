@@ -1,4 +1,4 @@
-/** Who is at the other end of a connection: reading addresses, and knowing which proxies to believe. */
+/** Reads clients' addresses and knows which of them are proxies to believe. */
 
 import { BlockList, isIP } from "node:net";
 

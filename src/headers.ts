@@ -1,10 +1,10 @@
-/** Which headers travel through the proxy and how they change on the way: tables and pure functions. */
+/** Which headers travel and how they change on the way: tables and pure functions. */
 
 import type { Target } from "./app.ts";
 
 /**
- * Belong to one connection, never to the next one (RFC 9110, section 7.6.1; `proxy-*` and `keep-alive` by
- * RFC 2616, section 13.5.1). `expect` was answered by the engine that read the request.
+ * Belong to one connection, never to the next one (RFC 9110, section 7.6.1; `proxy-*` and `keep-
+ * alive` by RFC 2616, section 13.5.1). `expect` was answered by the engine that read the request.
  */
 export const HOP_BY_HOP: readonly string[] = [
   "connection",
@@ -36,8 +36,8 @@ export const CLIENT_CLAIMS: readonly string[] = [
 ];
 
 /**
- * Must reach the other side although `Connection` names them: removing one of these changes who is asking,
- * for what, or where the message ends. RFC 9110, section 7.6.1, forbids to name them.
+ * Must reach the other side although `Connection` names them: removing one of these changes who is
+ * asking, for what, or where the message ends. RFC 9110, section 7.6.1, forbids to name them.
  */
 const PROTECTED: ReadonlySet<string> = new Set([
   ...CLIENT_CLAIMS,
@@ -99,7 +99,10 @@ export interface Forwarding {
   readonly enabled: boolean;
 }
 
-/** Header names, lower case, that a `Connection` header rightly declares to be for this connection only. */
+/**
+ * Header names, lower case, that a `Connection` header rightly declares to be for this connection
+ * only.
+ */
 export function namedByConnection(connection: string): readonly string[] {
   return connection
     .split(",")
@@ -132,8 +135,8 @@ export function publicAddressOf(
 }
 
 /**
- * Says, in place, who asked and for which address. An untrusted client's own claims are gone afterwards,
- * whether ours are sent or not.
+ * Says, in place, who asked and for which address. An untrusted client's own claims are gone
+ * afterwards, whether ours are sent or not.
  */
 export function setForwarded(headers: Headers, forwarding: Forwarding): void {
   const { peer } = forwarding;
@@ -143,16 +146,17 @@ export function setForwarded(headers: Headers, forwarding: Forwarding): void {
   headers.set("x-forwarded-proto", forwarding.public.scheme);
   headers.set("x-forwarded-host", forwarding.public.host);
   if (!headers.has("x-forwarded-port")) headers.set("x-forwarded-port", forwarding.public.port);
-  // RFC 7239: a proxy adds itself to a list that is there; we begin none, X-Forwarded-* says the same.
+  // RFC 7239: a proxy adds itself to a list that is there; we begin none, X-Forwarded-* says the
+  // same.
   if (headers.has("forwarded")) append(headers, "forwarded", `for=${forwardedNode(peer.address)}`);
   append(headers, "via", "1.1 paastis");
 }
 
 /**
- * Addresses the request, in place, to its target. Repeatable with another leg when `origin` is the one the
- * client sent.
- * @param origin the client's `Origin`; one that is the public address becomes the target's own, so that
- *   an app which compares it with `Host` sees the same site
+ * Addresses the request, in place, to its target. Repeatable with another leg when `origin` is the
+ * one the client sent.
+ * @param origin the client's `Origin`; one that is the public address becomes the target's own, so
+ *   that an app which compares it with `Host` sees the same site
  */
 export function setDestination(headers: Headers, leg: Leg, origin: string | null): void {
   headers.set("host", leg.host);
@@ -174,8 +178,8 @@ export function editAnswerHeaders(headers: Headers, leg: Leg): void {
 }
 
 /**
- * A URL of the target as a URL of the public address; any other is returned as it came, relative ones too.
- * A change of scheme that the app asks for (`http` to `https`) is kept.
+ * A URL of the target as a URL of the public address; any other is returned as it came, relative
+ * ones too. A change of scheme that the app asks for (`http` to `https`) is kept.
  */
 export function toPublicUrl(url: string, leg: Leg): string {
   const parts = /^(?:(https?):)?\/\/([^/?#]*)(.*)$/is.exec(url);

@@ -77,7 +77,7 @@ export async function serve(
     await open(program);
     await run(program, signals);
   } finally {
-    if (program !== null) await close(program);
+    if (program !== null) await close(program, signals.toldTwice);
     signals.end();
     endGuard();
     letGo();
@@ -244,8 +244,9 @@ function reload(program: Program): void {
 }
 
 /** Ends everything in the order of the arrows: who uses something ends before it. */
-async function close(program: Program): Promise<void> {
+async function close(program: Program, toldTwice: Promise<void>): Promise<void> {
   const { core, providers, hooks, storage, writer, log } = program;
+  void toldTwice.then(() => hurryUp(providers, log));
   core.unwatch();
   const lifecycle = core.lifecycle.close();
   await Promise.all(providers.map((provider) => provider.close()));
@@ -255,4 +256,12 @@ async function close(program: Program): Promise<void> {
   await writer.close();
   await storage.close();
   log.info({}, "stopped");
+}
+
+async function hurryUp(providers: readonly Provider[], log: Log): Promise<void> {
+  try {
+    await Promise.all(providers.map((provider) => provider.hurry?.()));
+  } catch (error) {
+    log.warn({ reason: messageOf(error) }, "could not cut short what is being stopped");
+  }
 }

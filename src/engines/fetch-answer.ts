@@ -5,9 +5,10 @@ import type { Log } from "../log.ts";
 import type { Answer } from "./engine.ts";
 
 /**
- * From this length on a body goes through a stream of ours. Bun writes a complete body of 16 KB or more in
- * many tiny packets when its `Response` comes late, which costs more than the stream (measured: 92 against
- * 77 µs for 20 KB), and prints a stack when a body breaks that did not go through one.
+ * From this length on a body goes through a stream of ours. Bun writes a complete body of 16 KB or
+ * more in many tiny packets when its `Response` comes late, which costs more than the stream
+ * (measured: 92 against 77 µs for 20 KB), and prints a stack when a body breaks that did not go
+ * through one.
  */
 const STREAM_FROM_BYTES = 16_384;
 
@@ -63,7 +64,9 @@ export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Res
   return new Response(body, { status: response.status, headers: response.headers });
 }
 
-/** Bun sends a head only with the first byte of its body; a comment lets `EventSource` open at once. */
+/**
+ * Bun sends a head only with the first byte of its body; a comment lets `EventSource` open at once.
+ */
 const EMPTY_COMMENT = new TextEncoder().encode(":\n\n");
 
 /** A comment in front of a compressed stream would be garbage. */

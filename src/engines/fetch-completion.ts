@@ -4,8 +4,8 @@ import type { Server } from "bun";
 import type { CancelTimer, Clock } from "../clock.ts";
 
 /**
- * How often we look, in ms: soon after requests have come to their end, seldom for those that take long.
- * A lease is given back at most this long after the client has its last byte.
+ * How often we look, in ms: soon after requests have come to their end, seldom for those that take
+ * long. A lease is given back at most this long after the client has its last byte.
  */
 const LOOK_SOON_MS = 10;
 const LOOK_LATER_MS = 50;
@@ -17,15 +17,18 @@ interface Finishing {
 
 /** Requests whose answers are on their way out. */
 export interface Completions {
-  /** Calls `onOver` once the client has the last byte, or has left. One push; no timer of its own. */
+  /**
+   * Calls `onOver` once the client has the last byte, or has left. One push; no timer of its own.
+   */
   add(request: Request, onOver: () => void): void;
   /** Looks now. */
   look(): void;
 }
 
 /**
- * Bun answers `requestIP` with `null` as soon as a request is finished, answered or aborted (seen in Bun
- * 1.4.5; `test/wire` holds it to that), so one timer for all, which runs while there are any, looks at each.
+ * Bun answers `requestIP` with `null` as soon as a request is finished, answered or aborted (seen
+ * in Bun 1.4.5; `test/wire` holds it to that), so one timer for all, which runs while there are
+ * any, looks at each.
  */
 export function createCompletions(
   clock: Clock,

@@ -39,7 +39,10 @@ export interface Journey {
   readonly origin: string | null;
 }
 
-/** An attempt's result: another admission to follow, or the end. `undefined`: the connection was upgraded. */
+/**
+ * An attempt's result: another admission to follow, or the end. `undefined`: the connection was
+ * upgraded.
+ */
 export type Outcome = Admission | { readonly kind: "carried"; readonly response?: Response };
 
 /** The client left: nothing is owed to anybody. */
@@ -98,7 +101,10 @@ export async function conduct(
   }
 }
 
-/** Waits for a held request's decision; `null` when the client left first, which is then reported once. */
+/**
+ * Waits for a held request's decision; `null` when the client left first, which is then reported
+ * once.
+ */
 function decisionOf(held: Held, signal: AbortSignal): Promise<Decision | null> {
   return new Promise((resolve) => {
     const onAbort = () => {

@@ -1,4 +1,4 @@
-/** Ends an attempt to reach a target that takes too long, without cutting an app that is only slow. */
+/** Ends an attempt to reach a target that takes too long, but never an app that is only slow. */
 
 import { connect } from "node:net";
 import type { Target } from "../app.ts";
@@ -15,14 +15,18 @@ export interface Limits {
 /** Why an attempt was given up. */
 export type Expiry = Pick<ForwardFailure, "kind" | "message">;
 
-/** Whether an attempt at this target can run into a limit at all. A connection to our own machine never hangs. */
+/**
+ * Whether an attempt at this target can run into a limit at all. A connection to our own machine
+ * never hangs.
+ */
 export function hasDeadline(limits: Limits, target: Target): boolean {
   return limits.responseTimeoutMs !== null || !isLoopback(target);
 }
 
 /**
- * Watches one attempt. Neither `fetch` nor `ws` says when it is connected, so after half of the connect limit
- * without an answer we open a connection of our own to the same target: it gets the other half.
+ * Watches one attempt. Neither `fetch` nor `ws` says when it is connected, so after half of the
+ * connect limit without an answer we open a connection of our own to the same target: it gets the
+ * other half.
  * @param onExpire called at most once, and never after the returned function
  * @returns ends the watch
  */
@@ -55,7 +59,9 @@ export function watchAttempt(
   return end;
 }
 
-/** Connects and hangs up. Only silence counts: a refusal is an answer of a machine that is there. */
+/**
+ * Connects and hangs up. Only silence counts: a refusal is an answer of a machine that is there.
+ */
 function probe(
   clock: Clock,
   options: { readonly target: Target; readonly limitMs: number },

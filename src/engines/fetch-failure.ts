@@ -26,7 +26,10 @@ const UNREACHABLE_CODES: ReadonlySet<string> = new Set([
 /** Certificates that were not accepted: nothing was sent. */
 const TLS_CODE = /^(?:ERR_TLS_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH)/;
 
-/** Doing one of these twice is like doing it once (RFC 9110, section 9.2.2, and the WebDAV registry). */
+/**
+ * Doing one of these twice is like doing it once (RFC 9110, section 9.2.2, and the WebDAV
+ * registry).
+ */
 const IDEMPOTENT: ReadonlySet<string> = new Set([
   "DELETE",
   "GET",

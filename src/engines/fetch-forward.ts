@@ -119,9 +119,10 @@ function requestInit(trip: Trip, exchange: Exchange, signal: AbortSignal): BunFe
 }
 
 /**
- * The body, for an attempt that may fail. Given Bun's own stream, `fetch` begins to read it before it has a
- * connection when some of the body has arrived already, so that after a refused connection nothing is left
- * to send. From a generator it reads only once connected; that costs 20 µs more, so fresh requests go without.
+ * The body, for an attempt that may fail. Given Bun's own stream, `fetch` begins to read it before
+ * it has a connection when some of the body has arrived already, so that after a refused connection
+ * nothing is left to send. From a generator it reads only once connected; that costs 20 µs more, so
+ * fresh requests go without.
  */
 function bodyOf(trip: Trip): ReadableStream<Uint8Array> | AsyncGenerator<Uint8Array> | null {
   const { body } = trip.request;

@@ -1,4 +1,4 @@
-/** A `Request` of Bun as the head that the core sees, and what must be refused before the core sees it. */
+/** A `Request` as the head the core sees, and what must be refused before that. */
 
 import type { Server } from "bun";
 import { plainAddress } from "../client-address.ts";
@@ -14,8 +14,8 @@ export interface Refusal {
 const HOST_FORM = /^(?:[a-z0-9._~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?$/i;
 
 /**
- * The head, read lazily: nothing is computed that nobody asks for. Headers stay as the client sent them
- * until the core has admitted the request; `host`, `method` and `target` for good.
+ * The head, read lazily: nothing is computed that nobody asks for. Headers stay as the client sent
+ * them until the core has admitted the request; `host`, `method` and `target` for good.
  */
 export function headOf(request: Request, server: Server<unknown>): RequestHead {
   let address: string | undefined;

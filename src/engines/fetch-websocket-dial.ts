@@ -65,7 +65,9 @@ export function callOf(journey: Journey): Call {
   return { journey, headers, protocols: [...new Set(protocols)] };
 }
 
-/** One attempt. The exchange has been handed back unless a line or a refusal on its way is returned. */
+/**
+ * One attempt. The exchange has been handed back unless a line or a refusal on its way is returned.
+ */
 export async function dial(
   context: FetchContext,
   call: Call,

@@ -1,4 +1,4 @@
-/** WebSockets: the target's side is opened first, then the client is upgraded, then both are one. */
+/** WebSockets: opens the target's side first, then upgrades the client, then makes both one. */
 
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { CancelTimer } from "../clock.ts";
@@ -28,12 +28,16 @@ const UPSTREAM_BUFFER_BYTES_MAX = 1024 * 1024;
 const CLOSE_MS = 10_000;
 
 /**
- * A silent client is asked with a ping whether it is still there, and given up this long after its last
- * sign of life, in seconds; the most that Bun allows. A client that vanished must not keep its app awake.
+ * A silent client is asked with a ping whether it is still there, and given up this long after its
+ * last sign of life, in seconds; the most that Bun allows. A client that vanished must not keep its
+ * app awake.
  */
 const SILENCE_MAX_S = 960;
 
-/** What closes without a status: nothing was said, or the connection just ended (RFC 6455, section 7.4.1). */
+/**
+ * What closes without a status: nothing was said, or the connection just ended (RFC 6455, section
+ * 7.4.1).
+ */
 const NO_STATUS = 1005;
 const ABNORMAL = 1006;
 

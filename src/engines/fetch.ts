@@ -30,8 +30,9 @@ export interface FetchEngineOptions {
 }
 
 /**
- * How long a connection may be silent while a request is under way, in seconds. It stays on the connection
- * afterwards, so it is finite; more than 239 minutes would overflow the runtime's timer wheel.
+ * How long a connection may be silent while a request is under way, in seconds. It stays on the
+ * connection afterwards, so it is finite; more than 239 minutes would overflow the runtime's timer
+ * wheel.
  */
 const SILENCE_MAX_S = 3600;
 
@@ -72,7 +73,8 @@ function listen(context: FetchContext, options: FetchEngineOptions): Server<Brid
       hostname: options.host,
       port: options.port,
       development: false,
-      // Outside of development Bun shares the port by default: two instances would take turns unnoticed.
+      // Outside of development Bun shares the port by default: two instances would take turns
+      // unnoticed.
       reusePort: false,
       idleTimeout: IDLE_MAX_S,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,

@@ -10,7 +10,7 @@ import type { Log } from "../log.ts";
 import type { Ledger } from "./process-ledger.ts";
 import { createTail, type OutputReading, type OutputTail, readOutput } from "./process-output.ts";
 import { APP_VARIABLE, type Marks, OWNER_VARIABLE, startedAt } from "./process-table.ts";
-import { endTree, type ProcessTree } from "./process-tree.ts";
+import { endTree, killTree, type ProcessTree } from "./process-tree.ts";
 import { ProviderError } from "./provider.ts";
 
 /** What a child is made of. */
@@ -52,6 +52,8 @@ export interface Child {
    * @throws ProviderError `failed` when something outlives SIGKILL; a repetition tries again
    */
   end(): Promise<void>;
+  /** Kills it at once: for an `end` that must not take its time. */
+  kill(): Promise<void>;
 }
 
 /** Longest text that explains an exit, in characters. */
@@ -93,6 +95,7 @@ export function startChild(deps: ChildDeps): Child {
     isRunning: () => !context.hasExited && !context.isEndWanted,
     exited,
     end: () => end(context, exited),
+    kill: () => killTree(context.tree),
   };
 }
 

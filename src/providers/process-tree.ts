@@ -64,6 +64,11 @@ export async function endTree(tree: ProcessTree, ending: Ending): Promise<void> 
   }
 }
 
+/** Kills all that lives of a tree at once, without waiting for its end. */
+export async function killTree(tree: ProcessTree): Promise<void> {
+  await signalTree(tree, "SIGKILL");
+}
+
 /** Every living process of the tree. */
 export async function membersOf(tree: ProcessTree): Promise<readonly ProcessEntry[]> {
   return (await look(tree)).members;

@@ -125,6 +125,9 @@ function providerOf(context: ProcessContext): Provider {
       context.closing ??= closeAll(context);
       return context.closing;
     },
+    async hurry() {
+      await Promise.all([...context.slots.values()].map(({ child }) => child?.kill()));
+    },
   };
 }
 

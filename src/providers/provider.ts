@@ -94,6 +94,8 @@ export interface Provider {
   forget?(id: string): Promise<void>;
   /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
   close(): Promise<void>;
+  /** Somebody is in a hurry: what `close` politely waits for is cut. Safe to repeat. */
+  hurry?(): Promise<void>;
 }
 
 /** Why a provider call failed, in words the core can act on. */

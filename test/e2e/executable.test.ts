@@ -44,16 +44,20 @@ test("executable: SIGTERM lets a request in flight finish, refuses new ones, end
   expect(isAlive(pid)).toBe(false);
 });
 
-test("executable: a second signal cuts what is in flight", async () => {
-  await using paastis = await startPaastis({ config: CONFIG });
+test("executable: a second signal cuts what is in flight, and apps that take their time to stop", async () => {
+  const stubborn = CONFIG.replace("exec ", 'trap "" TERM; ');
+  await using paastis = await startPaastis({ config: stubborn });
+  const { pid } = (await (await paastis.get("shop")).json()) as { pid: number };
   const cut = paastis.get("shop", { path: "/slow?ms=60000" }).catch(() => "cut");
-  await paastis.untilEvent("shop", "APP_STARTED");
   await Bun.sleep(200);
   paastis.signal("SIGTERM");
   await paastis.untilLine((line) => line.msg.startsWith("stopping"));
+  const hurriedMs = performance.now();
   paastis.signal("SIGTERM");
   expect(await cut).toBe("cut");
   expect(await paastis.ended).toBe(0);
+  expect(isAlive(pid)).toBe(false);
+  expect(performance.now() - hurriedMs).toBeLessThan(5000);
 });
 
 test("executable: WebSockets are closed with 1001 on SIGTERM", async () => {

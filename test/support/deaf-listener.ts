@@ -1,4 +1,7 @@
-/** A listener whose machine takes no more connections: a connection to it never succeeds and never fails. */
+/**
+ * A listener whose machine takes no more connections: a connection to it never succeeds and never
+ * fails.
+ */
 
 import { connect, type Socket } from "node:net";
 import { until } from "./until.ts";

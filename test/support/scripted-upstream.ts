@@ -1,4 +1,7 @@
-/** An app made of a script: it records the exact bytes it receives and answers with the bytes it is told. */
+/**
+ * An app made of a script: it records the exact bytes it receives and answers with the bytes it is
+ * told.
+ */
 
 import { createServer, type Socket } from "node:net";
 import { until } from "./until.ts";

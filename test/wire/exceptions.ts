@@ -1,6 +1,8 @@
+import { test } from "bun:test";
+
 /**
- * What the fetch engine cannot carry as it came, each with its reason. The tests that touch one of these name
- * it; an engine that can do better must not need it.
+ * What the fetch engine cannot carry as it came, each with its reason. The tests that touch one of
+ * these name it; an engine that can do better must not need it.
  */
 export const FETCH_EXCEPTIONS = {
   "raw target": "Bun.serve and fetch normalise URLs: dot segments, backslashes, leading slashes",
@@ -23,3 +25,12 @@ export const FETCH_EXCEPTIONS = {
   compression: "permessage-deflate would be undone and redone here, so it is not offered",
   "close codes": "Bun answers codes that must not be sent with 1002",
 } as const;
+
+/** A limit that is declared. When this fails, the limit is gone: take it out of the list. */
+export function declared(
+  limit: keyof typeof FETCH_EXCEPTIONS,
+  fact: string,
+  run: () => Promise<void>,
+): void {
+  test(`wire: ${fact} (${FETCH_EXCEPTIONS[limit]})`, run);
+}

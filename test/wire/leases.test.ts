@@ -163,7 +163,8 @@ describe("leases", () => {
       const line = index % 3 === 0 ? "POST" : "GET";
       const body = index % 3 === 0 ? "Content-Length: 10\r\n\r\nhalf" : "\r\n";
       client.send(`${line} /${index} HTTP/1.1\r\nHost: shop.test\r\n${body}`);
-      // A third leaves at once, a third when its request has arrived, a third when the answer has begun.
+      // A third leaves at once, a third when its request has arrived, a third when the answer has
+      // begun.
       if (index % 9 > 2)
         await until(() => proxy.handler.heads.some((head) => head.target === `/${index}`));
       if (index % 9 > 5 && answerTo(index).length > 20) await until(() => client.received !== "");

@@ -1,117 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { targetOf } from "../../src/app.ts";
-import { startTestEngine, type TestEngine } from "../support/fetch-engine.ts";
-import { connectRaw, type RawClient } from "../support/raw-client.ts";
+import { startTestEngine } from "../support/fetch-engine.ts";
+import { connectRaw } from "../support/raw-client.ts";
 import { textAnswer } from "../support/scripted-handler.ts";
-import { startScriptedUpstream, type UpstreamRequest } from "../support/scripted-upstream.ts";
+import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { until } from "../support/until.ts";
 import {
   acceptOf,
   CLIENT_KEY,
-  closePayload,
   type Frame,
   frame,
-  framesIn,
   OPCODES,
   upgradeAnswer,
   upgradeRequest,
 } from "../support/websocket-frames.ts";
+import { isReleased, open, startEcho, startRaw } from "../support/websocket-peers.ts";
 import { FETCH_EXCEPTIONS } from "./exceptions.ts";
-
-/** An app that echoes; `close:<code>:<reason>` closes. */
-function startEcho() {
-  const closes: [number, string][] = [];
-  const server = Bun.serve<{ protocol: string | null }>({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request, self) {
-      const protocol = request.headers.get("sec-websocket-protocol");
-      const headers = new Headers();
-      if (protocol !== null)
-        headers.set("sec-websocket-protocol", protocol.split(",").at(-1)!.trim());
-      headers.append("set-cookie", "s=1");
-      headers.append("set-cookie", "t=2; Domain=127.0.0.1");
-      headers.set("x-app", "yes");
-      self.upgrade(request, { data: { protocol }, headers });
-    },
-    websocket: {
-      maxPayloadLength: 256 * 1024 * 1024,
-      backpressureLimit: 0,
-      message(socket, message) {
-        const text = typeof message === "string" ? message : "";
-        const [word, code, reason = ""] = text.split(":");
-        if (word === "close") socket.close(code ? Number(code) : undefined, reason);
-        else if (word === "end") socket.terminate();
-        else socket.send(message);
-      },
-      close: (_socket, code, reason) => void closes.push([code, reason]),
-    },
-  });
-  return {
-    origin: `http://127.0.0.1:${server.port}`,
-    closes,
-    [Symbol.asyncDispose]: () => server.stop(true),
-  };
-}
-
-interface Browser {
-  readonly socket: WebSocket;
-  readonly messages: (string | Uint8Array)[];
-  readonly closed: Promise<[code: number, reason: string]>;
-}
-
-async function open(port: number, protocols: string[] = []): Promise<Browser> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/ws?x=1`, protocols);
-  socket.binaryType = "arraybuffer";
-  const messages: (string | Uint8Array)[] = [];
-  socket.onmessage = ({ data }) =>
-    void messages.push(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer));
-  const closed = new Promise<[number, string]>((resolve) => {
-    socket.onclose = ({ code, reason }) => resolve([code, reason]);
-  });
-  await new Promise<void>((resolve, reject) => {
-    socket.onopen = () => resolve();
-    socket.onerror = () => reject(new Error("not opened"));
-  });
-  return { socket, messages, closed };
-}
-
-async function isReleased(proxy: TestEngine): Promise<void> {
-  await until(() => proxy.handler.leases === 0 && proxy.engine.inFlight === 0);
-  expect(proxy.handler.doubles).toBe(0);
-}
-
-/** A target and a client by hand, connected through the engine. */
-async function startRaw(extra = "", onRequest?: (request: UpstreamRequest) => void) {
-  const seen: Buffer[] = [];
-  const upstream = await startScriptedUpstream((request) => {
-    request.write(upgradeAnswer(request.header("sec-websocket-key") ?? "", extra));
-    request.socket.on("data", (data) => {
-      seen.push(typeof data === "string" ? Buffer.from(data) : data);
-    });
-    onRequest?.(request);
-  });
-  const proxy = startTestEngine(upstream.origin);
-  const client = await connectRaw(proxy.port);
-  client.send(upgradeRequest("/ws"));
-  const answer = await client.answer();
-  const headEnd = client.received.indexOf("\r\n\r\n") + 4;
-  return {
-    upstream,
-    proxy,
-    client,
-    answer,
-    /** What arrived at the target, and at the client. */
-    fromClient: () => framesIn(Buffer.concat(seen).toString("latin1")),
-    fromTarget: () => framesIn(client.received.slice(headEnd)),
-    target: await upstream.request(),
-    async [Symbol.asyncDispose]() {
-      client[Symbol.dispose]();
-      await proxy.engine.stop(0);
-      upstream[Symbol.dispose]();
-    },
-  };
-}
 
 describe("messages", () => {
   test("websocket: text, binary, empty and long messages are carried both ways, in order", async () => {
@@ -409,102 +313,5 @@ describe("handshake", () => {
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
     expect((await client.answer()).body).toBe("hello");
     expect(upstream.requests[0]?.header("upgrade")).toBeNull();
-  });
-});
-
-describe("closing", () => {
-  const codes = [1000, 1001, 1008, 1011, 1012, 3000, 4999];
-  test.each(codes)("websocket: close code %d with its reason crosses both ways", async (code) => {
-    await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
-    const first = await open(proxy.port);
-    first.socket.send(`close:${code}:bye ✓`);
-    expect(await first.closed).toEqual([code, "bye ✓"]);
-    await isReleased(proxy);
-    await using raw = await startRaw();
-    raw.client.send(
-      frame({ opcode: OPCODES.close, payload: closePayload(code, "bye"), masked: true }),
-    );
-    await until(() => raw.fromClient().length === 1);
-    expect(raw.fromClient()[0]?.payload).toEqual(closePayload(code, "bye"));
-    raw.target.write(frame({ opcode: OPCODES.close, payload: closePayload(code, "bye") }));
-    raw.target.end();
-    await until(() => raw.fromTarget().length === 1);
-    expect(raw.fromTarget()[0]?.payload.readUInt16BE()).toBe(code);
-    await isReleased(raw.proxy);
-  });
-
-  test("websocket: a close without a code stays without one, both ways", async () => {
-    await using byTarget = await startRaw();
-    byTarget.target.write(frame({ opcode: OPCODES.close }));
-    await until(() => byTarget.fromTarget().length === 1);
-    expect(byTarget.fromTarget()[0]?.payload.length).toBe(0);
-    await using byClient = await startRaw();
-    byClient.client.send(frame({ opcode: OPCODES.close, masked: true }));
-    await until(() => byClient.fromClient().length === 1);
-    expect(byClient.fromClient()[0]?.payload.length).toBe(0);
-  });
-
-  test("websocket: a side that vanishes closes the other without a close frame", async () => {
-    for (const how of ["end", "reset"] as const) {
-      await using byTarget = await startRaw();
-      byTarget.target[how]();
-      await byTarget.client.until(() => byTarget.client.isClosed);
-      expect(byTarget.fromTarget()).toEqual([]);
-      await isReleased(byTarget.proxy);
-      await using byClient = await startRaw();
-      byClient.client[how]();
-      await until(() => byClient.target.isGone);
-      await isReleased(byClient.proxy);
-    }
-  });
-
-  test("websocket: a target that does not answer a close is given up, and its lease with it", async () => {
-    // The closing limit is long; stopping the engine ends what is left sooner.
-    await using raw = await startRaw();
-    raw.client.send(frame({ opcode: OPCODES.close, payload: closePayload(1000), masked: true }));
-    await until(() => raw.fromClient().length === 1);
-    expect(raw.proxy.handler.leases).toBe(1);
-    await raw.proxy.engine.stop(0);
-    await isReleased(raw.proxy);
-  });
-
-  test("websocket: a target that closes at once closes the client", async () => {
-    const raw = await startRaw("", (request) => {
-      request.write(frame({ opcode: OPCODES.text, payload: "bye" }));
-      request.write(frame({ opcode: OPCODES.close, payload: closePayload(4001, "no") }));
-    });
-    await using _ = raw;
-    await until(() => raw.fromTarget().length === 2);
-    expect(raw.fromTarget()[1]?.payload).toEqual(closePayload(4001, "no"));
-  });
-
-  test("websocket: stopping the engine closes sockets with 1001 on both sides", async () => {
-    for (const graceMs of [0, 60_000]) {
-      await using app = startEcho();
-      const proxy = startTestEngine(app.origin);
-      const { closed } = await open(proxy.port);
-      await proxy.engine.stop(graceMs);
-      expect((await closed)[0]).toBe(1001);
-      await isReleased(proxy);
-      await until(() => app.closes.length === 1);
-      expect(app.closes[0]?.[0]).toBe(1001);
-    }
-  });
-
-  test("websocket: 300 sockets that come and go leave nothing behind", async () => {
-    await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
-    const clients: RawClient[] = [];
-    for (let index = 0; index < 300; index += 1) {
-      const client = await connectRaw(proxy.port);
-      clients.push(client);
-      client.send(upgradeRequest("/"));
-      if (index % 3 === 0) await client.answer();
-      if (index % 2 === 0) client.reset();
-      else client.end();
-    }
-    await isReleased(proxy);
-    await until(() => app.closes.length === proxy.handler.answers.length);
   });
 });

@@ -1,0 +1,138 @@
+import { describe, expect, test } from "bun:test";
+
+import type { Clock } from "../src/clock.ts";
+import { nextDueMs, onSchedule } from "../src/schedule.ts";
+import { createVirtualClock, type VirtualClock } from "./support/virtual-clock.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+/** A whole minute. */
+const START_MS = Date.parse("2026-03-10T12:00:00Z");
+
+describe("next due", () => {
+  const cases: readonly [expression: string, from: string, due: string][] = [
+    ["* * * * *", "2026-03-10T12:00:00.000Z", "2026-03-10T12:01:00.000Z"],
+    ["* * * * *", "2026-03-10T12:00:00.001Z", "2026-03-10T12:01:00.000Z"],
+    ["* * * * *", "2026-03-10T12:00:59.999Z", "2026-03-10T12:01:00.000Z"],
+    ["* * * * * *", "2026-03-10T12:00:00.000Z", "2026-03-10T12:00:01.000Z"],
+    ["* * * * * *", "2026-03-10T12:00:00.999Z", "2026-03-10T12:00:01.000Z"],
+    ["*/10 * * * * *", "2026-03-10T12:00:01.500Z", "2026-03-10T12:00:10.000Z"],
+    ["30 * * * * *", "2026-03-10T12:00:30.000Z", "2026-03-10T12:01:30.000Z"],
+    ["*/5 * * * *", "2026-12-31T23:58:00.000Z", "2027-01-01T00:00:00.000Z"],
+  ];
+  for (const [expression, from, due] of cases) {
+    test(`next due: ${expression} after ${from} is ${due}`, () => {
+      expect(new Date(nextDueMs(expression, Date.parse(from))).toISOString()).toBe(due);
+    });
+  }
+
+  test("next due: what is no expression, or never due, is refused", () => {
+    for (const expression of ["", "x", "61 * * * *", "* * * *", "0 0 30 2 *"]) {
+      expect(() => nextDueMs(expression, START_MS)).toThrow();
+    }
+  });
+});
+
+/** A schedule under `clock`, and when it called, in ms since `START_MS`. */
+function scheduled(expression: string, clock: Clock) {
+  const calledMs: number[] = [];
+  const end = onSchedule({
+    expression,
+    clock,
+    work: () => calledMs.push(clock.now() - START_MS),
+  });
+  return { calledMs, end };
+}
+
+/** The clock of a test, with timers that are `earlyMs` early, as a real one's can be. */
+function earlyClock(clock: VirtualClock, earlyMs: number): Clock {
+  return {
+    now: clock.now,
+    after: (delayMs, callback) => clock.after(Math.max(0, delayMs - earlyMs), callback),
+  };
+}
+
+describe("schedule", () => {
+  test("schedule: it calls at each due time, and not at once", async () => {
+    const clock = createVirtualClock(START_MS + 500);
+    const { calledMs, end } = scheduled("* * * * *", clock);
+    expect(calledMs).toEqual([]);
+    await clock.advance(3 * MINUTE_MS);
+    expect(calledMs).toEqual([1, 2, 3].map((minute) => minute * MINUTE_MS));
+    end();
+    expect(clock.pending()).toBe(0);
+    await clock.advance(3 * MINUTE_MS);
+    expect(calledMs).toHaveLength(3);
+  });
+
+  test("schedule: it can be ended by its own work", async () => {
+    const clock = createVirtualClock(START_MS);
+    let calls = 0;
+    const end = onSchedule({
+      expression: "* * * * *",
+      clock,
+      work() {
+        calls += 1;
+        end();
+      },
+    });
+    await clock.advance(5 * MINUTE_MS);
+    expect([calls, clock.pending()]).toEqual([1, 0]);
+  });
+
+  test("schedule: work that throws does not end it", async () => {
+    const clock = createVirtualClock(START_MS);
+    let calls = 0;
+    const end = onSchedule({
+      expression: "* * * * *",
+      clock,
+      work() {
+        calls += 1;
+        throw new Error("broken sweep");
+      },
+    });
+    for (let n = 0; n < 2; n += 1) await clock.advance(MINUTE_MS).catch(() => undefined);
+    expect(calls).toBe(2);
+    end();
+  });
+
+  test("schedule: timers that are a little early make no second call", async () => {
+    const clock = createVirtualClock(START_MS);
+    const { calledMs, end } = scheduled("* * * * *", earlyClock(clock, 1));
+    await clock.advance(3 * MINUTE_MS);
+    end();
+    expect(calledMs).toEqual([1, 2, 3].map((minute) => minute * MINUTE_MS));
+  });
+
+  test("schedule: what is due in half a year is not called when the longest timer ends", async () => {
+    const clock = createVirtualClock(START_MS);
+    const limited: Clock = {
+      now: clock.now,
+      after: (delayMs, callback) => clock.after(Math.min(delayMs, 0x7fffffff), callback),
+    };
+    const { calledMs, end } = scheduled("0 12 10 9 *", limited);
+    await clock.advance(180 * DAY_MS);
+    expect(calledMs).toEqual([]);
+    await clock.advance(6 * DAY_MS);
+    expect(calledMs).toHaveLength(1);
+    end();
+  });
+
+  for (const [jump, jumpMs] of [
+    ["back by a day", -DAY_MS],
+    ["forth by a day", DAY_MS],
+  ] as const) {
+    test(`schedule: a clock that jumps ${jump} delays one call at most`, async () => {
+      const clock = createVirtualClock(START_MS);
+      let offsetMs = 0;
+      const jumping: Clock = { now: () => clock.now() + offsetMs, after: clock.after };
+      const { calledMs, end } = scheduled("* * * * *", jumping);
+      await clock.advance(MINUTE_MS);
+      offsetMs = jumpMs;
+      await clock.advance(10 * MINUTE_MS);
+      end();
+      expect(calledMs.length).toBeGreaterThanOrEqual(10);
+      expect(calledMs.length).toBeLessThanOrEqual(12);
+    });
+  }
+});
