@@ -72,11 +72,20 @@ export function runOf(context: LifecycleContext, app: App): Run {
   return run;
 }
 
+/** An app that lived at least so long before it ended is no app that crashes at once, ms. */
+const LIVED_LONG_MS = 10_000;
+
+/** Whether the app has been awake for so long that earlier failures say nothing about it any more. */
+export function hasLivedLong(context: LifecycleContext, state: AppState): boolean {
+  return state.kind === "awake" && context.clock.now() - state.sinceMs >= LIVED_LONG_MS;
+}
+
 /** Changes an app's state if the happening is still allowed. @returns whether it was */
 export function apply(context: LifecycleContext, app: App, happening: Happening): boolean {
   const before = app.state;
   const next = transition(before, happening, context.clock.now());
   if (next === null) return false;
+  if (hasLivedLong(context, before)) runOf(context, app).failures = 0;
   app.state = next;
   if (next.kind === "awake") {
     app.lastTarget = next.target;

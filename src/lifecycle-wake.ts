@@ -36,15 +36,17 @@ export async function runWake(
     reason: new Error("it did not answer in time"),
     parent: context.closing.signal,
   });
+  const { signal } = limit;
+  const leftover = { isPossible: false };
   let fence: number | null = null;
   try {
-    fence = await untilClaimed(context, app, limit.signal);
+    fence = await untilClaimed(context, app, signal);
     app.fence = fence;
     const before = app.state;
     if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
-    return await wakeClaimed({ context, app, cause, fence, before, signal: limit.signal });
+    return await wakeClaimed({ context, app, cause, fence, before, leftover, signal });
   } catch (error) {
-    return await giveUp({ context, app, cause, fence, error });
+    return await giveUp({ context, app, cause, fence, leftover, error });
   } finally {
     limit.end();
     if (fence !== null) await releaseClaim(context, app, fence);
@@ -59,7 +61,13 @@ interface Wake {
   readonly fence: number;
   /** The state the wake began from. */
   readonly before: AppState;
+  readonly leftover: Leftover;
   readonly signal: AbortSignal;
+}
+
+/** Whether something may run that is not worth keeping should the wake fail. What nobody began is not ours to end. */
+interface Leftover {
+  isPossible: boolean;
 }
 
 async function untilClaimed(
@@ -78,6 +86,7 @@ async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
   const found = needsLook(wake.before) ? await look(wake.context, wake.app, wake.signal) : null;
   if (found?.phase === "blocked") throw new Error(found.reason ?? "the platform blocks it");
   if (found?.phase === "awake" && found.target !== null) {
+    wake.leftover.isPossible = true;
     if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
   }
   return await bringUp(wake, found);
@@ -116,6 +125,7 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
   });
   if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
   const notices = listen(wake);
+  wake.leftover.isPossible = found?.phase !== "deploying";
   try {
     const target = await callProvider(wake, { found, signal: notices.signal });
     await untilAnswers(wake, { target, signal: notices.signal });
@@ -234,13 +244,14 @@ async function giveUp(end: {
   readonly app: App;
   readonly cause: Cause;
   readonly fence: number | null;
+  readonly leftover: Leftover;
   readonly error: unknown;
 }): Promise<WakeOutcome> {
   const { context, app, fence } = end;
   const run = runOf(context, app);
   const why = messageOf(end.error);
   run.failures += 1;
-  await endHalfStarted(context, app);
+  if (end.leftover.isPossible) await endHalfStarted(context, app);
   const hintMs = end.error instanceof ProviderError ? (end.error.retryAfterMs ?? 0) : 0;
   const retryAt = Math.max(retryAtMs(context, run.failures), context.clock.now() + hintMs);
   if (fence !== null) apply(context, app, { kind: "wake-failed", fence, why, retryAtMs: retryAt });

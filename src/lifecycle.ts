@@ -12,7 +12,7 @@ import type {
   SleepOutcome,
   WakeOutcome,
 } from "./lifecycle-context.ts";
-import { apply, remember, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
+import { apply, hasLivedLong, remember, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
 import type { SleepOrder } from "./lifecycle-sleep.ts";
 import { runSleep } from "./lifecycle-sleep.ts";
 import { runWake } from "./lifecycle-wake.ts";
@@ -188,9 +188,6 @@ async function sleepGuarded(
   }
 }
 
-/** An app that lived at least so long before it crashed is woken again without a pause, ms. */
-const LIVED_LONG_MS = 10_000;
-
 function observe(context: LifecycleContext, app: App, seen: Seen): void {
   const { observation, since } = seen;
   // States are replaced, never changed: another object means that something happened since.
@@ -225,10 +222,10 @@ function applyObservation(context: LifecycleContext, app: App, observation: Obse
   }
 }
 
+/** An app that lived long before it crashed is woken again without a pause. */
 function applyFailure(context: LifecycleContext, app: App, why: string): boolean {
   const run = runOf(context, app);
-  const livedMs = context.clock.now() - app.state.sinceMs;
-  const livedLong = app.state.kind === "awake" && livedMs >= LIVED_LONG_MS;
+  const livedLong = hasLivedLong(context, app.state);
   const failures = livedLong ? 0 : run.failures + 1;
   const retryAt = livedLong ? context.clock.now() : retryAtMs(context, failures);
   if (!apply(context, app, { kind: "observed", as: "failed", why, retryAtMs: retryAt }))

@@ -1,8 +1,12 @@
 /** Opens what the program remembers in: data folder, registry and event store, as configured. */
 
+import type { Database } from "bun:sqlite";
+
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { DataDir } from "./data-dir.ts";
 import { openDataDir } from "./data-dir.ts";
+import type { DatabaseDeps } from "./database.ts";
 import { openDatabase } from "./database.ts";
 import type { EventStore } from "./event-store/event-store.ts";
 import { createMemoryEventStore } from "./event-store/memory.ts";
@@ -47,9 +51,7 @@ export function openStorage(deps: {
     return memoryStorage(Bun.hash(config.dataDir).toString(36));
   }
   const usesFile = config.registryType === "sqlite" || config.eventsStoreType === "sqlite";
-  const database = usesFile
-    ? openDatabase(`${folder.path}/${DATABASE_FILE}`, { log, now: clock.now })
-    : null;
+  const database = usesFile ? openDatabaseIn(folder, { log, now: clock.now }) : null;
   const inFile = (type: "sqlite" | "in-memory") => (type === "sqlite" ? database : null);
   const registryFile = inFile(config.registryType);
   const eventsFile = inFile(config.eventsStoreType);
@@ -67,6 +69,16 @@ export function openStorage(deps: {
       folder.close();
     },
   };
+}
+
+/** A file that cannot be opened ends the start; the folder does not stay ours then. */
+function openDatabaseIn(folder: Extract<DataDir, { kind: "ready" }>, deps: DatabaseDeps): Database {
+  try {
+    return openDatabase(`${folder.path}/${DATABASE_FILE}`, deps);
+  } catch (error) {
+    folder.close();
+    throw error;
+  }
 }
 
 function memoryStorage(instanceId: string): Storage {

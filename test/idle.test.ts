@@ -47,8 +47,8 @@ interface Case {
 
 const target = sampleTarget("shop");
 const CASES: readonly Case[] = [
-  { name: "idle for its time", app: idleApp(MAX_IDLE_MS), sleep: true, why: "idle for 60 s" },
-  { name: "a moment less", app: idleApp(MAX_IDLE_MS - 1), sleep: false, why: "may idle for 60 s" },
+  { name: "idle for its time", app: idleApp(MAX_IDLE_MS), sleep: true, why: "idle for 1 min" },
+  { name: "a moment less", app: idleApp(MAX_IDLE_MS - 1), sleep: false, why: "may idle for 1 min" },
   { name: "no idle time: at once", app: idleApp(0, { policy: atOnce }), sleep: true, why: "idle" },
   {
     name: "never, by its settings",
@@ -91,7 +91,7 @@ const CASES: readonly Case[] = [
     name: "used long ago, directly and through others",
     app: idleApp(90_000, { linkedFrom: [user({ idleSinceMs: NOW_MS - 80_000 })] }),
     sleep: true,
-    why: "idle for 80 s",
+    why: "idle for 1 min",
   },
   {
     name: "use of what it links to is no use of it",
@@ -187,7 +187,7 @@ describe("sweep", () => {
     expect(app.state.kind).toBe("awake");
     const { entries, done } = await world.core.sweeper.sweep();
     await done;
-    expect(entries).toMatchObject([{ sleep: true, why: "idle for 61 min" }]);
+    expect(entries).toMatchObject([{ sleep: true, why: "idle for 1 h 1 min" }]);
     expect(app.state.kind).toBe("asleep");
   });
 

@@ -1,6 +1,7 @@
 /** The compiled program, run for real: in a folder of its own, with nothing of ours around it. */
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -35,9 +36,19 @@ export interface RunningPaastis extends AsyncDisposable {
 export const EXECUTABLE = resolve(import.meta.dir, "../../dist/paastis");
 const WAIT_MAX_MS = 20_000;
 
-/** A folder for one test; pass the same one twice to start again where the first run left off. */
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/**
+ * A folder, removed when the test file is through; pass the same one twice to start again where the first run
+ * left off.
+ */
 export function makeFolder(): string {
-  return mkdtempSync(join(tmpdir(), "paastis-e2e-"));
+  const folder = mkdtempSync(join(tmpdir(), "paastis-e2e-"));
+  folders.push(folder);
+  return folder;
 }
 
 export async function startPaastis(options: {
@@ -124,7 +135,6 @@ export async function startPaastis(options: {
         await ended;
         clearTimeout(timer);
       }
-      if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
@@ -163,7 +173,7 @@ export function isAlive(pid: number): boolean {
 
 function readStat(pid: number): string {
   try {
-    return require("node:fs").readFileSync(`/proc/${pid}/stat`, "utf8");
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
   } catch {
     return "";
   }

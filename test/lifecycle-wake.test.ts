@@ -1,0 +1,584 @@
+import { describe, expect, test } from "bun:test";
+
+import { targetOf } from "../src/app.ts";
+import type { Cause } from "../src/events.ts";
+import type { HookResult } from "../src/hooks.ts";
+import type { Observation, Phase, Step } from "../src/providers/provider.ts";
+import { ProviderError } from "../src/providers/provider.ts";
+import { createMemoryRegistry } from "../src/registry/memory.ts";
+import type { Registry } from "../src/registry/registry.ts";
+import { awakeAt, sampleTarget } from "./support/sample-app.ts";
+import { createSmallWorld } from "./support/small-world.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
+
+const CAUSE: Cause = { kind: "command", detail: "wake it" };
+const UP: Step = { done: true, target: sampleTarget("shop") };
+const WAKE_TIMEOUT_MS = 20_000;
+
+/** A provider that stops again what did not come up. */
+const tidying = () => createStubProvider({ sleepAfterFailedWake: true });
+
+/** A store that is away while `isDown` says so. */
+function failingRegistry(isDown: () => boolean): Registry {
+  const registry = createMemoryRegistry();
+  async function unlessDown<T>(work: () => Promise<T>): Promise<T> {
+    if (isDown()) throw new Error("the store is away");
+    return work();
+  }
+  return {
+    ...registry,
+    save: (record) => unlessDown(() => registry.save(record)),
+    remove: (ref) => unlessDown(() => registry.remove(ref)),
+    claim: (ref) => unlessDown(() => registry.claim(ref)),
+    release: (ref, fence) => unlessDown(() => registry.release(ref, fence)),
+  };
+}
+
+describe("wake", () => {
+  test("wake: hook, call, answer, in that order, and then everybody knows", async () => {
+    const world = createSmallWorld();
+    const { clock, provider, core, registry } = world;
+    const app = world.add("shop");
+    const order: string[] = [];
+    world.hooks.beforeStart = async () => {
+      order.push("hook");
+      return { ok: true };
+    };
+    provider.script.wake = async (id) => {
+      order.push("call");
+      clock.after(300, () => provider.up.add(id));
+      return { done: true, target: sampleTarget(id) };
+    };
+    const waking = core.lifecycle.wake(app, CAUSE);
+    await clock.advance(1000);
+    expect(await waking).toEqual({ kind: "awake", target: sampleTarget("shop") });
+    expect(order).toEqual(["hook", "call"]);
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_STARTED"]);
+    expect(world.events.at(-1)).toMatchObject({
+      cause: CAUSE,
+      details: { durationMs: 300, target: "http://shop.test:8080" },
+    });
+    expect(world.hooksRun.map(({ name, call }) => [name, call.upstream])).toEqual([
+      ["beforeStart", ""],
+      ["afterStart", "http://shop.test:8080"],
+    ]);
+    expect(app.wakeHistoryMs).toEqual([300]);
+    const { records } = await registry.load();
+    expect(records).toMatchObject([{ phase: "awake", target: sampleTarget("shop") }]);
+    expect(clock.pending()).toBe(0);
+    // Nobody holds the claim any more.
+    expect(await registry.claim(app.ref)).toBeGreaterThan(app.fence);
+  });
+
+  test("wake: a hundred that ask at once cause one call and one event", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    const asked = Array.from({ length: 100 }, () => world.core.lifecycle.wake(app, CAUSE));
+    expect(world.core.lifecycle.wakeAskedMs(app)).toBe(world.clock.now());
+    await world.clock.advance(10);
+    for (const outcome of await Promise.all(asked)) expect(outcome.kind).toBe("awake");
+    expect(world.provider.calls).toEqual(["wake shop"]);
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_STARTED"]);
+    expect(world.core.lifecycle.wakeAskedMs(app)).toBeNull();
+  });
+
+  test("wake: an app that is awake is left alone", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    expect((await world.core.lifecycle.wake(app, CAUSE)).kind).toBe("awake");
+    expect([world.provider.calls, world.events]).toEqual([[], []]);
+  });
+
+  test("wake: only so many past wakes are remembered", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { wakeHistoryMs: Array.from({ length: 20 }, (_, n) => n) });
+    await world.core.lifecycle.wake(app, CAUSE);
+    expect(app.wakeHistoryMs).toHaveLength(20);
+    expect(app.wakeHistoryMs[0]).toBe(1);
+  });
+
+  test("wake: the snapshot that was stored is what the provider gets", async () => {
+    const world = createSmallWorld();
+    const snapshot = { kind: "members", ids: ["m1", "m2"], mode: "stop" } as const;
+    const app = world.add("shop", { snapshot });
+    let got: unknown;
+    world.provider.script.wake = async (id, given) => {
+      got = given;
+      world.provider.up.add(id);
+      return UP;
+    };
+    await world.core.lifecycle.wake(app, CAUSE);
+    expect(got).toEqual(snapshot);
+  });
+
+  test("wake: an operation is polled until it is done", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    const operation = { id: "op-1" };
+    world.provider.script.wake = async () => ({ done: false, operation, pollAfterMs: 1000 });
+    const doneMs = world.clock.now() + 3000;
+    world.provider.script.poll = async (id) => {
+      if (world.clock.now() < doneMs) return { done: false, operation, pollAfterMs: 1000 };
+      world.provider.up.add(id);
+      return UP;
+    };
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(10_000);
+    expect((await waking).kind).toBe("awake");
+    expect(world.provider.calls).toEqual(["wake shop", "poll shop", "poll shop", "poll shop"]);
+  });
+
+  test("wake: where it answers is looked up, or taken from last time, when the call does not say", async () => {
+    for (const lookSays of [sampleTarget("shop"), null]) {
+      const world = createSmallWorld();
+      const app = world.add("shop", { lastTarget: sampleTarget("shop", 9000) });
+      world.provider.script.wake = async (id) => {
+        world.provider.up.add(id);
+        return { done: true, target: null };
+      };
+      world.provider.script.observe = async () => ({ phase: "awake", target: lookSays });
+      const target = lookSays ?? sampleTarget("shop", 9000);
+      expect(await world.core.lifecycle.wake(app, CAUSE)).toEqual({ kind: "awake", target });
+    }
+  });
+
+  test("wake: it fails when nobody says where the app answers", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    world.provider.script.wake = async () => ({ done: true, target: null });
+    const outcome = await world.core.lifecycle.wake(app, CAUSE);
+    expect(outcome).toMatchObject({ kind: "failed", why: expect.stringContaining("where") });
+  });
+
+  test("wake: a store that is away does not stop it", async () => {
+    let isDown = true;
+    const world = createSmallWorld({ registry: failingRegistry(() => isDown) });
+    const app = world.add("shop");
+    for (const fence of [1, 2]) {
+      expect((await world.core.lifecycle.wake(app, CAUSE)).kind).toBe("awake");
+      expect(app.fence).toBe(fence);
+      world.provider.report({ id: "shop", observation: { phase: "asleep", target: null } });
+    }
+    isDown = false;
+    expect((await world.core.lifecycle.wake(app, CAUSE)).kind).toBe("awake");
+    await world.clock.advance(0);
+    expect((await world.registry.load()).records).toMatchObject([{ phase: "awake" }]);
+  });
+
+  test("wake: while another instance changes the app it waits, and then wakes it", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    const fence = (await world.registry.claim(app.ref)) ?? 0;
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(5000);
+    expect(world.provider.calls).toEqual([]);
+    await world.registry.release(app.ref, fence);
+    await world.clock.advance(1000);
+    expect((await waking).kind).toBe("awake");
+    expect(app.fence).toBe(fence + 1);
+  });
+});
+
+describe("failed wake", () => {
+  test("failed wake: the reason and the time of the next try are kept, and told", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    world.provider.script.wake = async () => {
+      throw new ProviderError("unavailable", "503 from the platform");
+    };
+    const outcome = await world.core.lifecycle.wake(app, CAUSE);
+    const retryAtMs = world.clock.now() + 750;
+    expect(outcome).toEqual({ kind: "failed", why: "503 from the platform", retryAtMs });
+    expect(app.state).toMatchObject({ kind: "failed", why: "503 from the platform", retryAtMs });
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
+    expect(world.events.at(-1)?.reason).toBe("503 from the platform");
+    expect((await world.registry.load()).records).toMatchObject([{ phase: "failed" }]);
+    expect(await world.registry.claim(app.ref)).not.toBeNull();
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("failed wake: pauses double up to a minute, and chance takes at most half of them", async () => {
+    for (const [random, factor] of [
+      [0, 0.5],
+      [0.999_999_9, 1],
+    ] as const) {
+      const world = createSmallWorld({ random: () => random });
+      const app = world.add("shop");
+      world.provider.script.wake = async () => {
+        throw new Error("no");
+      };
+      const pauses: number[] = [];
+      for (let n = 0; n < 8; n += 1) {
+        const outcome = await world.core.lifecycle.wake(app, CAUSE);
+        if (outcome.kind === "failed") pauses.push(outcome.retryAtMs - world.clock.now());
+      }
+      const whole = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
+      expect(pauses).toEqual(whole.map((pause) => pause * factor));
+    }
+  });
+
+  test("failed wake: the platform's own wish to be left alone counts where it is longer", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    for (const [retryAfterMs, pauseMs] of [
+      [300_000, 300_000],
+      [1, 1500],
+    ] as const) {
+      world.provider.script.wake = async () => {
+        throw new ProviderError("rate-limited", "429", { retryAfterMs });
+      };
+      const outcome = await world.core.lifecycle.wake(app, CAUSE);
+      expect(outcome).toMatchObject({ retryAtMs: world.clock.now() + pauseMs });
+    }
+  });
+
+  /** Fails the next wakes of `shop`, and says how long the pause after the last of them is. */
+  async function pauseAfter(world: ReturnType<typeof createSmallWorld>, wakes: number) {
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("shop is lost");
+    world.provider.script.wake = async () => {
+      throw new Error("no");
+    };
+    let pauseMs = 0;
+    for (let n = 0; n < wakes; n += 1) {
+      const outcome = await world.core.lifecycle.wake(app, CAUSE);
+      if (outcome.kind === "failed") pauseMs = outcome.retryAtMs - world.clock.now();
+    }
+    delete world.provider.script.wake;
+    return pauseMs;
+  }
+
+  test("failed wake: after a sleep of ours pauses begin anew", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    expect(await pauseAfter(world, 4)).toBe(6000);
+    await world.core.lifecycle.wake(app, CAUSE);
+    const order = { cause: CAUSE, drainMs: 0, unusedSinceMs: null };
+    expect(await world.core.lifecycle.sleep(app, order)).toEqual({ kind: "asleep" });
+    expect(await pauseAfter(world, 1)).toBe(750);
+  });
+
+  test("failed wake: after a long life that somebody else ended pauses begin anew", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    await pauseAfter(world, 6);
+    await world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(3_600_000);
+    world.provider.up.delete("shop");
+    world.provider.report({ id: "shop", observation: { phase: "asleep", target: null } });
+    expect(await pauseAfter(world, 1)).toBe(750);
+  });
+
+  test("failed wake: after a long life that ended unnoticed pauses begin anew", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    await pauseAfter(world, 6);
+    await world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(3_600_000);
+    world.provider.up.delete("shop");
+    world.provider.script.wake = async () => {
+      throw new Error("no");
+    };
+    world.core.lifecycle.targetIsDown(app, sampleTarget("shop"), CAUSE);
+    await world.clock.advance(0);
+    expect(app.state).toMatchObject({ kind: "failed", retryAtMs: world.clock.now() + 750 });
+  });
+
+  test("failed wake: a short life does not make pauses begin anew", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    expect(await pauseAfter(world, 2)).toBe(1500);
+    await world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(9_000);
+    world.provider.up.delete("shop");
+    world.provider.report({ id: "shop", observation: { phase: "failed", target: null } });
+    expect(app.state).toMatchObject({ kind: "failed", retryAtMs: world.clock.now() + 3000 });
+  });
+
+  test("failed wake: an app that never answers is given up in time, with what was seen last", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    world.answering = new Set();
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS - 1);
+    expect(app.state.kind).toBe("waking");
+    await world.clock.advance(2);
+    expect(await waking).toMatchObject({
+      why: "it did not answer in time at http://shop.test:8080 (last: connection refused)",
+    });
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("failed wake: a call that hangs is given up in time; an app's own time limit counts", async () => {
+    const world = createSmallWorld();
+    world.policies.set("shop", { wakeTimeoutMs: 3000 });
+    const app = world.add("shop");
+    world.provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(3000);
+    expect(await waking).toMatchObject({ kind: "failed", why: "it did not answer in time" });
+  });
+
+  test("failed wake: a failing before-start hook fails it, before any call", async () => {
+    const world = createSmallWorld({ provider: tidying() });
+    const app = world.add("shop");
+    world.hooks.beforeStart = async () => ({ ok: false, why: "it ended with status 3" });
+    expect(await world.core.lifecycle.wake(app, CAUSE)).toMatchObject({
+      kind: "failed",
+      why: "the before-start hook failed: it ended with status 3",
+    });
+    expect(world.provider.calls).toEqual([]);
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
+    delete world.hooks.beforeStart;
+    expect((await world.core.lifecycle.wake(app, CAUSE)).kind).toBe("awake");
+  });
+
+  test("failed wake: a hook that hangs is told to end when the time is over", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    const hook = heldCall<HookResult>();
+    world.hooks.beforeStart = async ({ signal }) => {
+      if (signal === undefined) throw new Error("no signal");
+      return hook.pass(signal).catch(() => ({ ok: false, why: "ended" }) as const);
+    };
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS);
+    expect((await waking).kind).toBe("failed");
+    expect(world.provider.calls).toEqual([]);
+  });
+
+  test("failed wake: while another instance changes the app it calls nothing, not even to tidy up", async () => {
+    const world = createSmallWorld({ provider: tidying() });
+    const app = world.add("shop");
+    const fence = (await world.registry.claim(app.ref)) ?? 0;
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS);
+    expect((await waking).kind).toBe("failed");
+    expect(world.provider.calls).toEqual([]);
+    // And the other's claim is untouched.
+    expect(await world.registry.claim(app.ref)).toBeNull();
+    await world.registry.release(app.ref, fence);
+  });
+
+  test("failed wake: what is half started is stopped where the provider wants that", async () => {
+    for (const provider of [tidying(), createStubProvider()]) {
+      const world = createSmallWorld({ provider });
+      const app = world.add("shop");
+      world.answering = new Set();
+      const waking = world.core.lifecycle.wake(app, CAUSE);
+      await world.clock.advance(WAKE_TIMEOUT_MS);
+      expect((await waking).kind).toBe("failed");
+      const { sleepAfterFailedWake } = provider.capabilities;
+      expect(provider.calls).toEqual([
+        "wake shop",
+        ...(sleepAfterFailedWake ? ["sleep shop"] : []),
+      ]);
+    }
+  });
+
+  test("failed wake: tidying up that fails or hangs is no second failure", async () => {
+    const endings = [
+      async (): Promise<Step> => {
+        throw new Error("502");
+      },
+      (_id: string, _snapshot: unknown, signal: AbortSignal) => heldCall<Step>().pass(signal),
+    ];
+    for (const sleep of endings) {
+      const world = createSmallWorld({ provider: tidying() });
+      const app = world.add("shop");
+      world.provider.script.wake = async () => {
+        throw new Error("no room");
+      };
+      world.provider.script.sleep = sleep;
+      const waking = world.core.lifecycle.wake(app, CAUSE);
+      await world.clock.advance(10_000);
+      expect(await waking).toMatchObject({ kind: "failed", why: "no room" });
+      expect(world.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+      expect(world.clock.pending()).toBe(0);
+    }
+  });
+
+  test("failed wake: a crash that the provider reports ends it at once", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    world.answering = new Set();
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(500);
+    const observation = { phase: "failed", target: null, reason: "exited with status 1" } as const;
+    world.provider.report({ id: "shop", observation });
+    expect(await waking).toMatchObject({ kind: "failed", why: "exited with status 1" });
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("failed wake: a provider that reports nothing is asked now and then", async () => {
+    const world = createSmallWorld({ provider: createStubProvider({ watches: false }) });
+    const app = world.add("shop");
+    world.answering = new Set();
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    world.provider.script.observe = async () => ({
+      phase: "failed",
+      target: null,
+      reason: "out of memory",
+    });
+    await world.clock.advance(5000);
+    expect(await waking).toMatchObject({ kind: "failed", why: "out of memory" });
+    expect(world.clock.pending()).toBe(0);
+  });
+});
+
+describe("a target that is down", () => {
+  const target = sampleTarget("shop");
+  const seen = (phase: Phase, where = target): Observation => ({ phase, target: where });
+
+  test("target down: an app that is up after all is waited for, and not called", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.answering = new Set();
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(100);
+    expect(app.state.kind).toBe("waking");
+    world.answering = null;
+    await world.clock.advance(100);
+    expect(app.state).toMatchObject({ kind: "awake", target });
+    expect([world.provider.calls, world.events]).toEqual([[], []]);
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("target down: an app that is down is woken, once, however many say so", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.provider.up.delete("shop");
+    for (let n = 0; n < 50; n += 1) world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(10);
+    expect(app.state.kind).toBe("awake");
+    expect(world.provider.calls).toEqual(["wake shop"]);
+  });
+
+  test("target down: an app that has moved on is left alone", async () => {
+    const states = [
+      awakeAt("elsewhere"),
+      { kind: "asleep", sinceMs: 0 },
+      { kind: "failed", sinceMs: 0, why: "exited", retryAtMs: 0 },
+    ] as const;
+    for (const state of states) {
+      const world = createSmallWorld();
+      const app = world.add("shop", { state });
+      world.core.lifecycle.targetIsDown(app, target, CAUSE);
+      await world.clock.advance(10);
+      expect([app.state, world.provider.calls]).toEqual([state, []]);
+    }
+  });
+
+  test("target down: an app that the platform blocks is not called, and fails with the reason", async () => {
+    const world = createSmallWorld({ provider: tidying() });
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.provider.script.observe = async () => ({ ...seen("blocked"), reason: "unpaid bill" });
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(10);
+    expect(app.state).toMatchObject({ kind: "failed", why: "unpaid bill" });
+    expect(world.provider.calls).toEqual([]);
+  });
+
+  test("target down: an app under deployment is waited for, never called, never stopped", async () => {
+    for (const comesUp of [true, false]) {
+      const world = createSmallWorld({ provider: tidying() });
+      const app = world.add("shop", { state: awakeAt("shop") });
+      world.provider.script.observe = async () => seen("deploying");
+      world.answering = new Set();
+      world.core.lifecycle.targetIsDown(app, target, CAUSE);
+      await world.clock.advance(5000);
+      if (comesUp) world.answering = null;
+      await world.clock.advance(WAKE_TIMEOUT_MS);
+      expect(app.state.kind).toBe(comesUp ? "awake" : "failed");
+      expect(world.provider.calls).toEqual([]);
+    }
+  });
+
+  test("target down: an app that is up but mute is stopped in the end, so that it can be woken", async () => {
+    const world = createSmallWorld({ provider: tidying() });
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.answering = new Set();
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS);
+    expect(app.state.kind).toBe("failed");
+    expect(world.provider.calls).toEqual(["sleep shop"]);
+  });
+
+  test("target down: a platform that cannot be asked is called all the same", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.provider.script.observe = async () => {
+      throw new ProviderError("network", "no route");
+    };
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(10);
+    expect(app.state.kind).toBe("awake");
+    expect(world.provider.calls).toEqual(["wake shop"]);
+  });
+
+  test("target down: a crash that is reported while we wait for the answer leads to a wake", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.answering = new Set();
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(500);
+    world.provider.up.delete("shop");
+    world.provider.report({ id: "shop", observation: { phase: "failed", target: null } });
+    world.answering = null;
+    await world.clock.advance(500);
+    expect(app.state.kind).toBe("awake");
+    expect(world.provider.calls).toEqual(["wake shop"]);
+  });
+
+  test("target down: an app that has moved is found at its new place", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    const next = targetOf("http://shop.test:9999");
+    world.provider.script.observe = async () => seen("awake", next);
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(10);
+    expect(app.state).toMatchObject({ kind: "awake", target: next });
+    expect(world.provider.calls).toEqual([]);
+  });
+});
+
+describe("linked apps", () => {
+  test("linked: in a cycle each is woken once, all at the same time", async () => {
+    const world = createSmallWorld();
+    for (const [key, link] of ["ab", "bc", "ca"].map((pair) => [...pair])) {
+      world.policies.set(key ?? "", { linkedKeys: [link ?? ""] });
+    }
+    const apps = ["a", "b", "c"].map((key) => world.add(key));
+    const started: number[] = [];
+    world.provider.script.wake = async (id) => {
+      started.push(world.clock.now());
+      world.clock.after(1000, () => world.provider.up.add(id));
+      return { done: true, target: sampleTarget(id) };
+    };
+    const [first] = apps;
+    if (first === undefined) throw new Error("no apps");
+    const waking = world.core.lifecycle.wake(first, CAUSE);
+    await world.clock.advance(2000);
+    expect((await waking).kind).toBe("awake");
+    expect(apps.map(({ state }) => state.kind)).toEqual(["awake", "awake", "awake"]);
+    expect(world.provider.calls.toSorted()).toEqual(["wake a", "wake b", "wake c"]);
+    expect(new Set(started).size).toBe(1);
+    const causes = world.events.filter(({ app }) => app !== "a").map(({ cause }) => cause.kind);
+    expect(new Set(causes)).toEqual(new Set(["linked"]));
+  });
+
+  test("linked: one that fails does not fail the one it is linked from", async () => {
+    const world = createSmallWorld();
+    world.policies.set("front", { linkedKeys: ["back"] });
+    const back = world.add("back");
+    const front = world.add("front");
+    world.provider.script.wake = async (id) => {
+      if (id === "back") throw new Error("no room");
+      world.provider.up.add(id);
+      return { done: true, target: sampleTarget(id) };
+    };
+    expect((await world.core.lifecycle.wake(front, CAUSE)).kind).toBe("awake");
+    await world.clock.advance(0);
+    expect(back.state).toMatchObject({ kind: "failed", why: "no room" });
+  });
+});

@@ -1,0 +1,146 @@
+import { expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+
+import { createSystemClock } from "../src/clock.ts";
+import type { Config } from "../src/config.ts";
+import { PaastisError } from "../src/errors.ts";
+import type { Storage } from "../src/storage.ts";
+import { openStorage } from "../src/storage.ts";
+import { eventOf } from "./contract/event-store.ts";
+import { recordOf } from "./contract/registry.ts";
+import { recordingLog } from "./support/recording-log.ts";
+import { tempDir } from "./support/temp-dir.ts";
+
+type StorageConfig = Pick<Config, "dataDir" | "registryType" | "eventsStoreType">;
+
+function open(dataDir: string, changes: Partial<StorageConfig> = {}) {
+  const { log, lines } = recordingLog();
+  const settings: StorageConfig = {
+    dataDir,
+    registryType: "sqlite",
+    eventsStoreType: "sqlite",
+    ...changes,
+  };
+  // The storage looks at no other setting.
+  const config = settings as Config;
+  const storage = openStorage({ config, clock: createSystemClock(), random: Math.random, log });
+  const warnings = () => lines.filter(({ level }) => level === "warn");
+  return { storage, warnings, [Symbol.asyncDispose]: () => storage.close() };
+}
+
+async function write({ registry, events }: Storage): Promise<void> {
+  expect(await registry.save(recordOf("shop"))).toBe(true);
+  await events.append([eventOf(1)]);
+}
+
+async function found({ registry, events }: Storage): Promise<[records: number, events: number]> {
+  const { records } = await registry.load();
+  return [records.length, (await events.list({ limit: 10 })).length];
+}
+
+test("storage: registry and events outlive a restart, in a folder that is made when missing", async () => {
+  using folder = tempDir();
+  const dataDir = folder.file("a/b");
+  const first = open(dataDir);
+  await write(first.storage);
+  await first.storage.close();
+  await using second = open(dataDir);
+  expect(await found(second.storage)).toEqual([1, 1]);
+  expect(second.storage.instanceId).toBe(first.storage.instanceId);
+  expect(second.storage.dataDir).toBe(dataDir);
+  expect([...first.warnings(), ...second.warnings()]).toEqual([]);
+});
+
+const types = ["sqlite", "in-memory"] as const;
+for (const registryType of types) {
+  for (const eventsStoreType of types) {
+    test(`storage: registry ${registryType} and events ${eventsStoreType} are kept apart`, async () => {
+      using folder = tempDir();
+      const first = open(folder.path, { registryType, eventsStoreType });
+      await write(first.storage);
+      expect(await found(first.storage)).toEqual([1, 1]);
+      await first.storage.close();
+      await using second = open(folder.path, { registryType, eventsStoreType });
+      const kept = [registryType, eventsStoreType].map((type) => (type === "sqlite" ? 1 : 0));
+      expect(await found(second.storage)).toEqual([kept[0] ?? 0, kept[1] ?? 0]);
+      const isFileThere = existsSync(folder.file("paastis.sqlite"));
+      expect(isFileThere).toBe(registryType === "sqlite" || eventsStoreType === "sqlite");
+    });
+  }
+}
+
+/** Ways in which a folder cannot be written, for the superuser too. */
+const obstacles: Record<string, (path: string) => string> = {
+  "a file where the folder should be": (path) => {
+    writeFileSync(`${path}/data`, "");
+    return `${path}/data`;
+  },
+  "a file on the way to it": (path) => {
+    writeFileSync(`${path}/data`, "");
+    return `${path}/data/below`;
+  },
+  "a file system that takes no files": () => "/proc/paastis-test",
+};
+for (const [name, obstruct] of Object.entries(obstacles)) {
+  test(`storage: with ${name} it works in memory, and says so once, with the remedy`, async () => {
+    using folder = tempDir();
+    const dataDir = obstruct(folder.path);
+    await using opened = open(dataDir);
+    const { storage } = opened;
+    await write(storage);
+    expect(await found(storage)).toEqual([1, 1]);
+    expect(storage.dataDir).toBeNull();
+    expect(opened.warnings()).toHaveLength(1);
+    const [warning] = opened.warnings();
+    expect(String(warning?.fields.reason)).toContain(dataDir);
+    expect(String(warning?.fields.next)).toContain("DATA_DIR");
+  });
+}
+
+test.skipIf(process.getuid?.() === 0)(
+  "storage: a folder without permission to write means memory",
+  async () => {
+    using folder = tempDir();
+    const dataDir = folder.file("data");
+    mkdirSync(dataDir);
+    chmodSync(dataDir, 0o500);
+    await using opened = open(dataDir);
+    expect(opened.storage.dataDir).toBeNull();
+    expect(opened.warnings()).toHaveLength(1);
+  },
+);
+
+test("storage: in memory the instance id is the same after a restart, and another elsewhere", async () => {
+  await using first = open("/proc/paastis-test");
+  await using again = open("/proc/paastis-test");
+  await using other = open("/proc/paastis-other");
+  expect(again.storage.instanceId).toBe(first.storage.instanceId);
+  expect(other.storage.instanceId).not.toBe(first.storage.instanceId);
+});
+
+test("storage: a folder in use is refused", async () => {
+  using folder = tempDir();
+  await using _holder = open(folder.path);
+  expect(() => open(folder.path)).toThrow(PaastisError);
+});
+
+test("storage: a database that cannot be opened gives the folder back", async () => {
+  using folder = tempDir();
+  mkdirSync(folder.file("paastis.sqlite"));
+  expect(() => open(folder.path)).toThrow();
+  // Not `data_dir_in_use`: the first attempt holds nothing any more.
+  await using opened = open(folder.path, {
+    registryType: "in-memory",
+    eventsStoreType: "in-memory",
+  });
+  expect(opened.storage.dataDir).toBe(folder.path);
+});
+
+test("storage: closing is safe to repeat", async () => {
+  for (const dataDir of [null, "/proc/paastis-test"]) {
+    using folder = tempDir();
+    const { storage } = open(dataDir ?? folder.path);
+    await storage.close();
+    await storage.close();
+  }
+});
