@@ -90,26 +90,28 @@ async function sleepClaimed(
     kept = messageOf(error);
   }
   // From here to the provider call nothing is awaited: a request either cancelled by now, or waits for the end.
-  kept ??= whyInUse(run);
+  kept ??= whyNotNow(run);
   if (kept !== null || !apply(context, app, { kind: "stop-begun", fence })) {
     return await keep(run, kept ?? "a request arrived");
   }
   return await stop(run);
 }
 
-function whyInUse({ app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
+function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
+  if (context.closing.signal.aborted) return "Paastis is shutting down";
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }
 
 async function drain(run: Sleep): Promise<string | null> {
-  const untilMs = run.context.clock.now() + run.drainMs;
-  while (isInUse(run.app) && run.context.clock.now() < untilMs) {
-    await sleep(run.context.clock, DRAIN_LOOK_EVERY_MS, run.signal);
+  const { clock, closing } = run.context;
+  const untilMs = clock.now() + run.drainMs;
+  while (isInUse(run.app) && clock.now() < untilMs && !closing.signal.aborted) {
+    await sleep(clock, DRAIN_LOOK_EVERY_MS, run.signal);
     if (run.app.state.kind !== "draining") break;
   }
-  return whyInUse(run);
+  return whyNotNow(run);
 }
 
 /** Asks the platform once more: the app must not be stopped under a deployment, nor what is down already. */

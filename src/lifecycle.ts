@@ -96,7 +96,12 @@ function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOu
   if (app.state.kind === "awake") {
     return Promise.resolve({ kind: "awake", target: app.state.target });
   }
+  if (context.closing.signal.aborted) return Promise.resolve(tooLate(context));
   return beginWake(context, app, cause);
+}
+
+function tooLate(context: LifecycleContext): WakeOutcome {
+  return { kind: "failed", why: "Paastis is shutting down", retryAtMs: context.clock.now() };
 }
 
 /** Notes the wake before anything is awaited: whoever asks from now on joins it. */
@@ -124,9 +129,7 @@ async function wakeAfterSleep(
     if (slept !== null && app.state.kind === "awake") {
       return { kind: "awake", target: app.state.target };
     }
-    if (context.closing.signal.aborted) {
-      return { kind: "failed", why: "Paastis is shutting down", retryAtMs: context.clock.now() };
-    }
+    if (context.closing.signal.aborted) return tooLate(context);
     return await runWake(context, app, cause);
   } catch (error) {
     context.log.error({ app: app.key, reason: messageOf(error) }, "a wake broke: please report it");
@@ -268,6 +271,7 @@ async function retire(context: LifecycleContext, app: App, cause: Cause): Promis
     // It may have come back while somebody still used it: then it belongs to its successor.
     if (context.isListed(app)) return;
     await context.providerOf(app).forget?.(app.ref.id);
+    if (context.isListed(app)) return;
     await context.registry.remove(app.ref);
     tell(context, app, { name: "APP_UNREGISTERED", cause });
   } catch (error) {

@@ -12,13 +12,16 @@ import type { Answer } from "./engine.ts";
  */
 const STREAM_FROM_BYTES = 16_384;
 
+/** Bun sends a head only with the first byte of a body; a comment opens an `EventSource` at once. */
+const EMPTY_COMMENT = new TextEncoder().encode(":\n\n");
+
+/** How a streamed body came to its end. */
+export type BodyEnd = "complete" | "broken" | "left";
+
 /** Nobody reads it: the client has left. */
 export function answerToNobody(): Response {
   return new Response(null, { status: 499 });
 }
-
-/** How a streamed body came to its end. */
-export type BodyEnd = "complete" | "broken" | "left";
 
 /** Whether an answer's body should go through `streamed`. */
 export function isStreamed(response: Response): boolean {
@@ -30,15 +33,15 @@ export function isStreamed(response: Response): boolean {
 
 /**
  * The same answer with its body passed on by us, piece by piece, as the client takes it.
- * @param onEnd called exactly once
+ * @param onEnd called exactly once; Bun cancels the stream of a client that has left already, too
  */
 export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Response {
   // `isStreamed` has seen it; a Response without a body has nothing to stream.
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  let ended = false;
+  let isEnded = false;
   const end = (how: BodyEnd) => {
-    if (ended) return;
-    ended = true;
+    if (isEnded) return;
+    isEnded = true;
     onEnd(how);
   };
   const body = new ReadableStream<Uint8Array>({
@@ -63,11 +66,6 @@ export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Res
   });
   return new Response(body, { status: response.status, headers: response.headers });
 }
-
-/**
- * Bun sends a head only with the first byte of its body; a comment lets `EventSource` open at once.
- */
-const EMPTY_COMMENT = new TextEncoder().encode(":\n\n");
 
 /** A comment in front of a compressed stream would be garbage. */
 function isEventStream(response: Response): boolean {

@@ -5,7 +5,7 @@ import type { WebSocket as WebSocketClient } from "ws";
 import { editAnswerHeaders } from "../headers.ts";
 import type { Exchange } from "./engine.ts";
 import { isStreamed, streamed } from "./fetch-answer.ts";
-import { type FetchContext, type Journey, legOf, type Outcome } from "./fetch-context.ts";
+import { type FetchContext, GONE, type Journey, legOf, type Outcome } from "./fetch-context.ts";
 import { failureOf } from "./fetch-failure.ts";
 
 /** Statuses whose answers have no body (RFC 9110, section 6.4.1). */
@@ -43,18 +43,31 @@ export async function relay(
     return other;
   }
   editAnswerHeaders(headers, legOf(journey, exchange));
-  const release = () => {
+  const { signal } = journey.request;
+  const hangUp = () => {
+    answer.destroy();
     upstream.terminate();
+  };
+  const finish = () => {
+    signal.removeEventListener("abort", hangUp);
+    hangUp();
     completions.add(journey.request, () => handler.release(exchange));
   };
+  signal.addEventListener("abort", hangUp, { once: true });
   try {
     const response = await responseTo(answer, { status, headers });
-    if (isStreamed(response)) return { kind: "carried", response: streamed(response, release) };
-    release();
+    if (isStreamed(response)) {
+      return { kind: "carried", response: streamed(response, finish) };
+    }
+    finish();
     return { kind: "carried", response };
   } catch (error) {
-    upstream.terminate();
-    return handler.failed(exchange, { ...failureOf(error), replayable: true });
+    hangUp();
+    if (!signal.aborted) {
+      return handler.failed(exchange, { ...failureOf(error), replayable: true });
+    }
+    handler.release(exchange);
+    return GONE;
   }
 }
 

@@ -206,6 +206,21 @@ describe("handshake", () => {
     },
   );
 
+  test("websocket: a client that leaves in the middle of a refusal frees lease and target", async () => {
+    for (const length of [9, 50_000]) {
+      using upstream = await startScriptedUpstream((request) =>
+        request.write(`HTTP/1.1 403 No\r\nContent-Length: ${length}\r\n\r\nhalf`),
+      );
+      await using proxy = startTestEngine(upstream.origin);
+      using client = await connectRaw(proxy.port);
+      client.send(upgradeRequest("/"));
+      await until(() => proxy.handler.answers.length === 1);
+      client.reset();
+      await isReleased(proxy);
+      await until(() => upstream.open === 0);
+    }
+  });
+
   test("websocket: a redirect is relayed, not followed", async () => {
     using upstream = await startScriptedUpstream((request) =>
       request.write(
@@ -222,6 +237,7 @@ describe("handshake", () => {
   const broken: readonly [what: string, bytes: string][] = [
     ["hangs up", ""],
     ["speaks something else", "SSH-2.0-x\r\n\r\n"],
+    ["breaks its refusal off", "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nhalf"],
     [
       "agrees wrongly",
       "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
