@@ -8,9 +8,9 @@ COPY src ./src
 RUN npm run build
 
 FROM debian:bookworm-slim
-# So that apps elsewhere can be reached over https.
+# Certificates, so that apps elsewhere can be reached over https; tini, so that what an app leaves behind is reaped.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates \
+ && apt-get install --yes --no-install-recommends ca-certificates tini \
  && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin paastis \
  && install --directory --owner=paastis --group=paastis /data /etc/paastis
@@ -22,4 +22,4 @@ WORKDIR /etc/paastis
 VOLUME /data
 EXPOSE 3000
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/usr/local/bin/paastis"]
+ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/paastis"]
