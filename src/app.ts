@@ -199,14 +199,14 @@ function observed(
 /**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
  * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `policy`, `links` and
- * `linkedFrom` to the app table.
+ * `linkedFrom` to the app table; `sleepsByItself` to reconciling.
  */
 export interface App {
   readonly ref: AppRef;
   /** What users see and what the Host's first label is compared with; lower case. */
   readonly key: string;
   /** The platform puts it to sleep and wakes it by itself: it is never stopped by us. */
-  readonly sleepsByItself: boolean;
+  sleepsByItself: boolean;
   readonly firstSeenMs: number;
   policy: Policy;
   state: AppState;

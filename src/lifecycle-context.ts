@@ -47,6 +47,8 @@ export interface Run {
   /** When that wake was asked for, ms since the epoch; for estimates. */
   wakeAskedMs: number;
   sleep: Promise<SleepOutcome> | null;
+  /** Somebody has asked for a wake since that sleep began: it is called off where it still can be. */
+  isWanted: boolean;
   /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
   abort: AbortController | null;
   /** Wakes and quick crashes in a row that failed. */
@@ -67,7 +69,14 @@ export interface LifecycleContext extends LifecycleDeps {
 export function runOf(context: LifecycleContext, app: App): Run {
   const known = context.runs.get(app);
   if (known !== undefined) return known;
-  const run: Run = { wake: null, wakeAskedMs: 0, sleep: null, abort: null, failures: 0 };
+  const run: Run = {
+    wake: null,
+    wakeAskedMs: 0,
+    sleep: null,
+    isWanted: false,
+    abort: null,
+    failures: 0,
+  };
   context.runs.set(app, run);
   return run;
 }

@@ -54,6 +54,7 @@ export async function runSleep(
     upstream: app.lastTarget?.origin ?? "",
     signal: context.closing.signal,
   });
+  if (context.closing.signal.aborted) return { kind: "kept", why: "Paastis is shutting down" };
   if (!hook.ok) {
     const why = `the before-stop hook said no: ${hook.why}`;
     tell(context, app, { name: "APP_STOP_VETOED", cause: order.cause, reason: why });
@@ -101,6 +102,7 @@ function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): st
   if (context.closing.signal.aborted) return "Paastis is shutting down";
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
+  if (runOf(context, app).isWanted) return "it was asked for";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }
 

@@ -92,6 +92,7 @@ function track<T>(context: LifecycleContext, work: Promise<T>): Promise<T> {
 function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOutcome> {
   const run = runOf(context, app);
   if (run.wake !== null) return run.wake;
+  run.isWanted = true;
   if (app.state.kind === "draining") cancelDrain(context, app);
   if (app.state.kind === "awake") {
     return Promise.resolve({ kind: "awake", target: app.state.target });
@@ -109,8 +110,15 @@ function beginWake(context: LifecycleContext, app: App, cause: Cause): Promise<W
   const run = runOf(context, app);
   run.wakeAskedMs = context.clock.now();
   run.wake = track(context, wakeAfterSleep(context, app, cause));
-  for (const link of app.links) void wake(context, link, linkedFrom(app));
+  for (const link of app.links) {
+    if (!isPausing(context, link)) void wake(context, link, linkedFrom(app));
+  }
   return run.wake;
+}
+
+/** What failed is not tried again before its time, unless somebody asks for the app itself. */
+function isPausing(context: LifecycleContext, { state }: App): boolean {
+  return state.kind === "failed" && context.clock.now() < state.retryAtMs;
 }
 
 function linkedFrom(app: App): Cause {
@@ -125,8 +133,8 @@ async function wakeAfterSleep(
   const run = runOf(context, app);
   try {
     const slept = run.sleep === null ? null : await run.sleep;
-    // A sleep that came to nothing leaves the app awake: there is nothing to wake.
-    if (slept !== null && app.state.kind === "awake") {
+    // A stop that failed has just found the app up. One that was called off has not looked where it answers.
+    if (slept?.kind === "failed" && app.state.kind === "awake") {
       return { kind: "awake", target: app.state.target };
     }
     if (context.closing.signal.aborted) return tooLate(context);
@@ -161,6 +169,7 @@ function putToSleep(context: LifecycleContext, app: App, order: SleepOrder): Pro
   if (run.sleep !== null) return run.sleep;
   const obstacle = whyNotSleep(context, app);
   if (obstacle !== null) return Promise.resolve({ kind: "kept", why: obstacle });
+  run.isWanted = false;
   run.sleep = track(context, sleepGuarded(context, app, order));
   return run.sleep;
 }

@@ -48,6 +48,10 @@ interface ReconcileContext extends ReconcileDeps {
   readonly remembered: Map<string, AppRecord>;
   readonly answered: Set<string>;
   readonly troubles: Map<string, string>;
+  /** How often providers were asked so far. */
+  asked: number;
+  /** Per provider: which of these questions the newest list answers that was taken over. */
+  readonly newest: Map<string, number>;
 }
 
 /** Longest a list call may take, ms. */
@@ -60,6 +64,8 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     remembered: new Map(),
     answered: new Set(),
     troubles: new Map(),
+    asked: 0,
+    newest: new Map(),
   };
   return {
     restore: (records) => restore(context, records),
@@ -117,11 +123,15 @@ function newApp(
 async function ask(context: ReconcileContext, provider: Provider, cause: Cause): Promise<void> {
   // A list is a picture of some moment since it was asked for: what happened meanwhile may be newer.
   const states = new Map(appsOf(context, provider).map((app) => [app, app.state]));
+  context.asked += 1;
+  const question = context.asked;
   const limit = deadline(context.clock, LIST_TIMEOUT_MS, {
     reason: new Error(`no answer within ${LIST_TIMEOUT_MS / 1000} s`),
   });
   try {
     const listings = await provider.list(limit.signal);
+    if (question < (context.newest.get(provider.name) ?? 0)) return;
+    context.newest.set(provider.name, question);
     recovered(context, provider);
     await merge(context, provider, { listings, states, cause });
     context.answered.add(provider.name);
@@ -178,6 +188,7 @@ async function merge(
   const { found, present, gone } = compare(appsOf(context, provider), answer.listings);
   for (const app of gone) {
     context.table.remove(app);
+    context.remembered.delete(refKey(app.ref));
     void context.lifecycle.retire(app, answer.cause);
   }
   const added = found.flatMap((listing) => add(context, provider, listing) ?? []);
@@ -186,11 +197,14 @@ async function merge(
     context.onChange();
   }
   for (const { app, listing } of present) {
-    const since = answer.states.get(app) ?? app.state;
-    await see(context, provider, { app, listing, since });
+    // What an earlier run knew of it does not say this.
+    app.sleepsByItself = listing.sleepsByItself;
+    const since = answer.states.get(app);
+    // Without a state it was found since this list was asked for, by a newer one.
+    if (since !== undefined) await see(context, provider, { app, listing, since });
   }
-  for (const { app, listing } of added) {
-    await see(context, provider, { app, listing, since: app.state });
+  for (const { app, listing, since } of added) {
+    await see(context, provider, { app, listing, since });
     await introduce(context, app, answer.cause);
   }
 }
@@ -199,9 +213,11 @@ function add(
   context: ReconcileContext,
   provider: Provider,
   listing: Listing,
-): { readonly app: App; readonly listing: Listing } | null {
+): { readonly app: App; readonly listing: Listing; readonly since: AppState } | null {
   const key = listing.key.toLowerCase();
   const ref: AppRef = { provider: provider.name, id: listing.id };
+  // A platform that changes while it is listed page by page may list an app twice.
+  if (context.table.byRef(ref) !== null) return null;
   const holder = context.table.byKey(key);
   if (holder !== null) {
     const other = refKey(holder.ref);
@@ -211,7 +227,7 @@ function add(
   const known = context.remembered.get(refKey(ref)) ?? { ref, key };
   const app = newApp(context, { ...known, key }, listing.sleepsByItself);
   context.table.add(app);
-  return { app, listing };
+  return { app, listing, since: app.state };
 }
 
 async function see(

@@ -345,6 +345,40 @@ describe("a request during a sleep", () => {
     });
   }
 
+  for (const [moment, interrupt] of Object.entries(MOMENTS)) {
+    test(`sleep: a wake asked for during ${moment} calls it off`, async () => {
+      const { world, app, hold } = holdableWorld();
+      const goOn = interrupt(world, { hold });
+      const sleeping = sleepOf(world, app);
+      await world.clock.advance(5);
+      expect((await world.core.lifecycle.wake(app, CAUSE)).kind).toBe("awake");
+      goOn();
+      expect((await sleeping).kind).toBe("kept");
+      await expectKept(world, app);
+      // It counts for this sleep alone.
+      delete world.provider.script.observe;
+      expect(await sleepOf(world, app)).toEqual({ kind: "asleep" });
+    });
+  }
+
+  test("sleep: a target that is down during the hook is looked into, and the app woken", async () => {
+    const { world, app } = worldWithShop();
+    const hook = heldCall<{ ok: true }>();
+    world.hooks.beforeStop = () => hook.pass(new AbortController().signal);
+    void sleepOf(world, app);
+    await world.clock.advance(5);
+    world.provider.up.delete("shop");
+    const admission = world.core.handler.admit(headFor("shop.example"));
+    if (admission.kind !== "forward") throw new Error(`it was ${admission.kind}`);
+    const failure = { kind: "unreachable", message: "refused", replayable: true } as const;
+    const again = world.core.handler.failed(admission, failure);
+    if (again.kind !== "held") throw new Error(`it was ${again.kind}`);
+    hook.open({ ok: true });
+    expect((await again.decision).kind).toBe("forward");
+    expect(world.provider.up.has("shop")).toBe(true);
+    expect(world.provider.calls).toEqual(["wake shop"]);
+  });
+
   test("sleep: requests during the stop wait, and the app is woken once for all of them", async () => {
     const { world, app } = worldWithShop();
     const stopping = heldCall<Step>();

@@ -567,6 +567,17 @@ describe("linked apps", () => {
     expect(new Set(causes)).toEqual(new Set(["linked"]));
   });
 
+  test("linked: one whose pause is not over is left alone", async () => {
+    const world = createSmallWorld();
+    world.policies.set("front", { linkedKeys: ["back"] });
+    const retryAtMs = world.clock.now() + 60_000;
+    world.add("back", { state: { kind: "failed", sinceMs: 0, why: "exited", retryAtMs } });
+    const front = world.add("front");
+    await world.core.lifecycle.wake(front, CAUSE);
+    await world.clock.advance(10);
+    expect(world.provider.calls).toEqual(["wake front"]);
+  });
+
   test("linked: one that fails does not fail the one it is linked from", async () => {
     const world = createSmallWorld();
     world.policies.set("front", { linkedKeys: ["back"] });

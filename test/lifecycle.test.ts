@@ -320,6 +320,19 @@ describe("close", () => {
     expect(world.clock.pending()).toBe(0);
   });
 
+  test("close: a before-stop hook that it ends is no veto", async () => {
+    const { world, app } = worldWith(awakeAt("shop"));
+    world.hooks.beforeStop = async ({ signal = new AbortController().signal }) =>
+      heldCall<HookResult>()
+        .pass(signal)
+        .catch(() => ({ ok: false, why: "ended" }));
+    const sleeping = world.core.lifecycle.sleep(app, ORDER);
+    await world.clock.advance(10);
+    await world.core.lifecycle.close();
+    expect(await sleeping).toEqual({ kind: "kept", why: "Paastis is shutting down" });
+    expect([world.events, app.state.kind]).toEqual([[], "awake"]);
+  });
+
   test("close: a sleep that waits for the last lease is called off", async () => {
     const { world, app } = worldWith(awakeAt("shop"));
     world.core.activity.begin(app);

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "bun:test";
+
+import { createSystemClock, deadline, sleep } from "../src/clock.ts";
+import { createVirtualClock } from "./support/virtual-clock.ts";
+
+/** What became of a promise by now: `open`, `done`, or what it was rejected with. */
+async function stateOf(work: Promise<unknown>): Promise<unknown> {
+  const open = Promise.resolve("open");
+  return Promise.race([
+    work.then(
+      () => "done",
+      (reason: unknown) => reason,
+    ),
+    // Whatever has settled already comes first.
+    open.then(() => open).then(() => open),
+  ]);
+}
+
+describe("system clock", () => {
+  test("system clock: a timer fires once, not before its time, and can be cancelled", async () => {
+    const clock = createSystemClock();
+    const startMs = performance.now();
+    let cancelled = 0;
+    const cancel = clock.after(5, () => {
+      cancelled += 1;
+    });
+    cancel();
+    await new Promise<void>((resolve) => clock.after(30, resolve));
+    expect(performance.now() - startMs).toBeGreaterThan(28);
+    expect(cancelled).toBe(0);
+    cancel();
+  });
+
+  test("system clock: a wait of years does not end at once", async () => {
+    const clock = createSystemClock();
+    let fired = 0;
+    const cancel = clock.after(1e12, () => {
+      fired += 1;
+    });
+    await sleep(clock, 20);
+    expect(fired).toBe(0);
+    cancel();
+  });
+
+  test("system clock: a timer does not keep the process alive", async () => {
+    const path = JSON.stringify(new URL("../src/clock.ts", import.meta.url).pathname);
+    const script = `import { createSystemClock } from ${path};
+      createSystemClock().after(60_000, () => undefined);`;
+    const child = Bun.spawn([process.execPath, "--no-install", "-e", script]);
+    expect(await child.exited).toBe(0);
+  });
+});
+
+describe("sleep", () => {
+  test("sleep: it ends in time, and leaves nothing behind", async () => {
+    const clock = createVirtualClock();
+    const { signal } = new AbortController();
+    const work = sleep(clock, 100, signal);
+    await clock.advance(99);
+    expect(await stateOf(work)).toBe("open");
+    await clock.advance(1);
+    expect([await stateOf(work), clock.pending()]).toEqual(["done", 0]);
+  });
+
+  test("sleep: aborted, it throws the reason, and leaves no timer", async () => {
+    const clock = createVirtualClock();
+    const controller = new AbortController();
+    const work = sleep(clock, 100, controller.signal);
+    controller.abort("enough");
+    expect([await stateOf(work), clock.pending()]).toEqual(["enough", 0]);
+  });
+
+  test("sleep: with a signal that has ended already it does not begin", async () => {
+    const clock = createVirtualClock();
+    const work = sleep(clock, 100, AbortSignal.abort("too late"));
+    expect([await stateOf(work), clock.pending()]).toEqual(["too late", 0]);
+  });
+});
+
+describe("deadline", () => {
+  test("deadline: it aborts with its reason when the time is over", async () => {
+    const clock = createVirtualClock();
+    const limit = deadline(clock, 100, { reason: "late" });
+    await clock.advance(99);
+    expect(limit.signal.aborted).toBe(false);
+    await clock.advance(1);
+    expect(limit.signal.reason).toBe("late");
+  });
+
+  test("deadline: ended, it aborts no more, not even with its parent", async () => {
+    const clock = createVirtualClock();
+    const parent = new AbortController();
+    const limit = deadline(clock, 100, { reason: "late", parent: parent.signal });
+    limit.end();
+    parent.abort("stop");
+    await clock.advance(1000);
+    expect([limit.signal.aborted, clock.pending()]).toEqual([false, 0]);
+  });
+
+  test("deadline: it aborts with its parent, at once when that has ended already", () => {
+    const clock = createVirtualClock();
+    const parent = new AbortController();
+    const early = deadline(clock, 100, { reason: "late", parent: parent.signal });
+    parent.abort("stop");
+    const after = deadline(clock, 100, { reason: "late", parent: parent.signal });
+    expect([early.signal.reason, after.signal.reason]).toEqual(["stop", "stop"]);
+    early.end();
+    after.end();
+    expect(clock.pending()).toBe(0);
+  });
+});

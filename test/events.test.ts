@@ -1,0 +1,95 @@
+import { expect, test } from "bun:test";
+
+import { logEvents } from "../src/event-log.ts";
+import type { NewEvent, PaastisEvent } from "../src/events.ts";
+import { createEventBus, EVENT_NAMES } from "../src/events.ts";
+import { recordingLog } from "./support/recording-log.ts";
+
+const EVENT: NewEvent = {
+  name: "APP_WAKING",
+  app: "shop",
+  ref: { provider: "stub", id: "shop" },
+  cause: { kind: "request", detail: "GET /" },
+};
+
+function busAt(times: () => number, random = () => 0.5) {
+  const errors: unknown[] = [];
+  const bus = createEventBus({
+    now: times,
+    random,
+    onListenerError: (error) => errors.push(error),
+  });
+  return { bus, errors };
+}
+
+test("events: a listener gets each event complete, with time, id and empty fields filled", () => {
+  const { bus } = busAt(() => 42);
+  const seen: PaastisEvent[] = [];
+  bus.subscribe((event) => seen.push(event));
+  bus.emit(EVENT);
+  bus.emit({ ...EVENT, reason: "because", details: { port: 1 } });
+  expect(seen).toMatchObject([
+    { ...EVENT, atMs: 42, reason: "", details: {} },
+    { reason: "because", details: { port: 1 } },
+  ]);
+});
+
+test("events: ids are unique, and sort by time, then by order", () => {
+  let nowMs = Date.parse("2026-01-01T00:00:00Z");
+  for (const random of [0, 0.5, 1 - Number.EPSILON]) {
+    const { bus } = busAt(
+      () => nowMs,
+      () => random,
+    );
+    const ids: string[] = [];
+    bus.subscribe(({ id }) => ids.push(id));
+    for (let n = 0; n < 5000; n += 1) {
+      if (n % 7 === 0) nowMs += 1;
+      bus.emit(EVENT);
+    }
+    expect(ids).toEqual(ids.toSorted());
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(new Set(ids.map((id) => id.length)).size).toBe(1);
+    nowMs += 31_536_000_000;
+  }
+});
+
+test("events: a listener that fails reaches neither the emitter nor the others", () => {
+  const { bus, errors } = busAt(() => 0);
+  let heard = 0;
+  const failure = new Error("broken listener");
+  bus.subscribe(() => {
+    throw failure;
+  });
+  bus.subscribe(() => {
+    heard += 1;
+  });
+  bus.emit(EVENT);
+  expect([heard, errors]).toEqual([1, [failure]]);
+});
+
+test("events: who has stopped listening hears nothing more, even in the middle of an event", () => {
+  const { bus } = busAt(() => 0);
+  const heard: string[] = [];
+  bus.subscribe(() => {
+    heard.push("first");
+    stop();
+  });
+  const stop = bus.subscribe(() => heard.push("second"));
+  bus.emit(EVENT);
+  bus.emit(EVENT);
+  stop();
+  expect(heard).toEqual(["first", "first"]);
+});
+
+test("events: each kind has a line in the log, with the app and what caused it", () => {
+  const { log, lines } = recordingLog();
+  const { bus } = busAt(() => 0);
+  bus.subscribe(logEvents(log));
+  for (const name of EVENT_NAMES) bus.emit({ ...EVENT, name });
+  expect(lines).toHaveLength(EVENT_NAMES.length);
+  for (const [n, { fields, message }] of lines.entries()) {
+    expect(fields).toEqual({ app: "shop", event: EVENT_NAMES[n] as string, cause: "GET /" });
+    expect(message).not.toBe("");
+  }
+});

@@ -1,0 +1,405 @@
+import { describe, expect, test } from "bun:test";
+
+import type { Snapshot } from "../src/app.ts";
+import type { Cause } from "../src/events.ts";
+import type { Listing, Observation, Step } from "../src/providers/provider.ts";
+import { ProviderError } from "../src/providers/provider.ts";
+import { compare } from "../src/reconcile.ts";
+import type { AppRecord } from "../src/registry/registry.ts";
+import { headFor } from "./support/request-head.ts";
+import { awakeAt, SAMPLE_START_MS, sampleApp, sampleTarget } from "./support/sample-app.ts";
+import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
+
+const CAUSE: Cause = { kind: "sweep", detail: "sweep" };
+const SNAPSHOT: Snapshot = { kind: "members", ids: ["m1"], mode: "stop" };
+
+function listingOf(id: string, changes: Partial<Listing> = {}): Listing {
+  return {
+    id,
+    key: id,
+    observation: { phase: "asleep", target: null },
+    sleepsByItself: false,
+    ...changes,
+  };
+}
+
+function recordOf(id: string, changes: Partial<AppRecord> = {}): AppRecord {
+  return {
+    ref: { provider: "stub", id },
+    key: id,
+    phase: "asleep",
+    sinceMs: SAMPLE_START_MS - 1000,
+    fence: 7,
+    snapshot: SNAPSHOT,
+    target: sampleTarget(id),
+    firstSeenMs: SAMPLE_START_MS - 5000,
+    lastUsedMs: SAMPLE_START_MS - 2000,
+    wakeHistoryMs: [800],
+    ...changes,
+  };
+}
+
+/** Asks all providers once; `listings` replaces what the first of them says. */
+async function reconcile(world: SmallWorld, listings?: readonly Listing[]): Promise<void> {
+  if (listings !== undefined) world.provider.script.list = async () => listings;
+  await world.core.reconciler.run(CAUSE);
+}
+
+const keysOf = (world: SmallWorld) => world.core.table.all().map(({ key }) => key);
+
+describe("found", () => {
+  test("reconcile: an app that is listed is known, told, stored, and can be reached", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, [
+      listingOf("Shop", { observation: { phase: "awake", target: sampleTarget("shop") } }),
+    ]);
+    const app = world.core.table.byKey("shop");
+    expect(app).toMatchObject({ ref: { provider: "stub", id: "Shop" }, state: { kind: "awake" } });
+    expect(world.eventsOf("shop")).toEqual(["APP_DISCOVERED", "APP_REGISTERED"]);
+    expect((await world.registry.load()).records).toMatchObject([{ key: "shop", phase: "awake" }]);
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("forward");
+  });
+
+  test("reconcile: listed again, it is neither told nor stored again", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, [listingOf("shop")]);
+    await world.registry.remove({ provider: "stub", id: "shop" });
+    await reconcile(world);
+    expect(world.events).toHaveLength(2);
+    expect((await world.registry.load()).records).toEqual([]);
+  });
+
+  test("reconcile: an ignored app is discovered, and not registered", async () => {
+    const world = createSmallWorld();
+    world.policies.set("shop", { ignored: true });
+    await reconcile(world, [listingOf("shop")]);
+    expect(world.eventsOf("shop")).toEqual(["APP_DISCOVERED"]);
+  });
+
+  test("reconcile: links are resolved whatever the order of the list", async () => {
+    const world = createSmallWorld();
+    world.policies.set("front", { linkedKeys: ["back"] });
+    await reconcile(world, [listingOf("front"), listingOf("back")]);
+    expect(world.core.table.byKey("front")?.links.map(({ key }) => key)).toEqual(["back"]);
+  });
+
+  test("reconcile: an app without an observation is looked at on its own", async () => {
+    const world = createSmallWorld();
+    world.provider.up.add("shop");
+    await reconcile(world, [listingOf("shop", { observation: null })]);
+    expect(world.core.table.byKey("shop")?.state.kind).toBe("awake");
+  });
+
+  test("reconcile: a look that fails or hangs leaves its app unknown, and the others are seen", async () => {
+    const world = createSmallWorld();
+    world.provider.script.observe = (id, signal) =>
+      id === "hangs"
+        ? heldCall<Observation>().pass(signal)
+        : Promise.reject(new ProviderError("network", "no route"));
+    const listings = ["fails", "hangs"].map((id) => listingOf(id, { observation: null }));
+    const running = reconcile(world, [...listings, listingOf("good")]);
+    await world.clock.advance(60_000);
+    await running;
+    const states = world.core.table.all().map(({ state }) => state.kind);
+    expect(states).toEqual(["unknown", "unknown", "asleep"]);
+    expect(world.core.reconciler.troubleOf("stub")).toBeNull();
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("reconcile: a store that is away keeps no app from being reached", async () => {
+    const world = createSmallWorld();
+    world.registry.save = async () => {
+      throw new Error("the store is away");
+    };
+    await reconcile(world, [listingOf("shop"), listingOf("blog")]);
+    expect(keysOf(world)).toEqual(["shop", "blog"]);
+    expect(world.core.reconciler.troubleOf("stub")).toBeNull();
+  });
+
+  test("reconcile: an app that says it sleeps by itself is never stopped, and so after a restart", async () => {
+    for (const restored of [false, true]) {
+      const world = createSmallWorld();
+      if (restored) world.core.reconciler.restore([recordOf("shop", { phase: "awake" })]);
+      const observation: Observation = { phase: "awake", target: sampleTarget("shop") };
+      await reconcile(world, [listingOf("shop", { sleepsByItself: true, observation })]);
+      expect(world.core.table.byKey("shop")?.sleepsByItself).toBe(true);
+    }
+  });
+});
+
+describe("keys", () => {
+  function twoProviders() {
+    const first = createStubProvider({ name: "first" });
+    const second = createStubProvider({ name: "second" });
+    return { first, second, world: createSmallWorld({ providers: [first, second] }) };
+  }
+
+  test("reconcile: where two list the same key, the earlier provider has it, and it is said", async () => {
+    const { first, second, world } = twoProviders();
+    first.ids.add("shop");
+    second.ids.add("shop");
+    second.ids.add("blog");
+    await reconcile(world);
+    expect(world.core.table.byKey("shop")?.ref.provider).toBe("first");
+    expect(keysOf(world).toSorted()).toEqual(["blog", "shop"]);
+    const warnings = world.lines.filter(({ level }) => level === "warn");
+    expect(warnings).toMatchObject([{ fields: { app: "shop", other: "first/shop" } }]);
+  });
+
+  test("reconcile: a key that became free goes to who still lists it", async () => {
+    const { first, second, world } = twoProviders();
+    first.ids.add("shop");
+    second.ids.add("shop");
+    await reconcile(world);
+    first.ids.delete("shop");
+    await reconcile(world);
+    await reconcile(world);
+    expect(world.core.table.byKey("shop")?.ref.provider).toBe("second");
+  });
+
+  test("reconcile: keys that differ in case alone are the same", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, [listingOf("a", { key: "Shop" }), listingOf("b", { key: "SHOP" })]);
+    expect(world.core.table.all().map(({ ref }) => ref.id)).toEqual(["a"]);
+  });
+
+  test("reconcile: an app that stands in a list twice is one app", async () => {
+    const world = createSmallWorld();
+    const twice = [listingOf("shop"), listingOf("shop"), listingOf("shop", { key: "other" })];
+    await reconcile(world, [...twice, listingOf("blog")]);
+    expect(keysOf(world)).toEqual(["shop", "blog"]);
+    expect(world.lines.filter(({ level }) => level === "warn")).toEqual([]);
+    await reconcile(world);
+    expect(keysOf(world)).toEqual(["shop", "blog"]);
+    expect(world.core.reconciler.troubleOf("stub")).toBeNull();
+  });
+});
+
+describe("trouble", () => {
+  test("reconcile: a list that fails leaves the provider's apps as they are, and keeps them awake", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.provider.script.list = async () => {
+      throw new ProviderError("unavailable", "503 from the platform");
+    };
+    await reconcile(world);
+    expect(world.core.reconciler.troubleOf("stub")).toBe("503 from the platform");
+    expect(world.core.reconciler.isComplete()).toBe(false);
+    expect([keysOf(world), app.state]).toEqual([["shop"], awakeAt("shop")]);
+    delete world.provider.script.list;
+    await reconcile(world);
+    expect(world.core.reconciler.troubleOf("stub")).toBeNull();
+    expect(world.core.reconciler.isComplete()).toBe(true);
+  });
+
+  test("reconcile: one provider's trouble is not another's", async () => {
+    const bad = createStubProvider({ name: "bad" });
+    const good = createStubProvider({ name: "good" });
+    const world = createSmallWorld({ providers: [bad, good] });
+    good.ids.add("blog");
+    bad.script.list = async () => {
+      throw new ProviderError("auth", "401 from the platform");
+    };
+    await reconcile(world);
+    expect(keysOf(world)).toEqual(["blog"]);
+    const { troubleOf } = world.core.reconciler;
+    expect([troubleOf("bad"), troubleOf("good")]).toEqual(["401 from the platform", null]);
+  });
+
+  test("reconcile: once complete, it stays so through later trouble", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, []);
+    world.provider.script.list = async () => {
+      throw new ProviderError("unavailable", "503");
+    };
+    await reconcile(world);
+    expect(world.core.reconciler.isComplete()).toBe(true);
+  });
+});
+
+describe("gone", () => {
+  test("reconcile: an app that is listed no more is forgotten, with all that was known of it", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, [listingOf("shop")]);
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("held");
+    await world.clock.advance(10);
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("shop is lost");
+    world.core.activity.end(app);
+    await reconcile(world, []);
+    await world.clock.advance(10);
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("answer");
+    expect((await world.registry.load()).records).toEqual([]);
+    expect(world.eventsOf("shop").at(-1)).toBe("APP_UNREGISTERED");
+  });
+
+  test("reconcile: an app that comes back after it was forgotten is a new one", async () => {
+    const world = createSmallWorld();
+    world.core.reconciler.restore([recordOf("shop")]);
+    await reconcile(world, []);
+    await world.clock.advance(10);
+    await reconcile(world, [listingOf("shop")]);
+    // What an app of that name needed to come back is none of this one's business.
+    expect(world.core.table.byKey("shop")).toMatchObject({ snapshot: null, wakeHistoryMs: [] });
+    expect(world.eventsOf("shop")).toEqual([
+      "APP_UNREGISTERED",
+      "APP_DISCOVERED",
+      "APP_REGISTERED",
+    ]);
+  });
+});
+
+describe("restored", () => {
+  test("reconcile: what an earlier run knew can be reached before any provider has answered", () => {
+    const world = createSmallWorld();
+    world.core.reconciler.restore([recordOf("shop"), recordOf("blog", { phase: "awake" })]);
+    const shop = world.core.table.byKey("shop");
+    expect(shop).toMatchObject({
+      state: { kind: "asleep", sinceMs: SAMPLE_START_MS - 1000 },
+      fence: 7,
+      snapshot: SNAPSHOT,
+      lastTarget: sampleTarget("shop"),
+      lastUsedMs: SAMPLE_START_MS - 2000,
+      wakeHistoryMs: [800],
+      // A fresh idle clock: nothing is stopped right after a restart.
+      idleSinceMs: SAMPLE_START_MS,
+    });
+    // Only "asleep" is believed: it may have ended, or been stopped, meanwhile.
+    expect(world.core.table.byKey("blog")?.state.kind).toBe("unknown");
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("held");
+    expect(world.core.handler.admit(headFor("blog")).kind).toBe("forward");
+  });
+
+  test("reconcile: an app that was known is not told as new", async () => {
+    const world = createSmallWorld();
+    world.core.reconciler.restore([recordOf("shop")]);
+    await reconcile(world, [listingOf("shop")]);
+    expect(world.events).toEqual([]);
+  });
+
+  test("reconcile: records of a provider that is not used any more are left alone", async () => {
+    const world = createSmallWorld();
+    const record = recordOf("shop", { ref: { provider: "other", id: "shop" } });
+    await world.registry.save(record);
+    world.core.reconciler.restore([record]);
+    await reconcile(world, []);
+    expect(keysOf(world)).toEqual([]);
+    expect((await world.registry.load()).records).toHaveLength(1);
+  });
+
+  test("reconcile: of two records with one key the first is reached, and the other when it is free", async () => {
+    const world = createSmallWorld();
+    const second = recordOf("other-id", { key: "shop" });
+    world.core.reconciler.restore([recordOf("shop"), second]);
+    expect(world.core.table.byKey("shop")?.ref.id).toBe("shop");
+    await reconcile(world, [listingOf("other-id", { key: "shop" })]);
+    expect(world.core.table.byKey("shop")).toMatchObject({
+      ref: { id: "other-id" },
+      snapshot: SNAPSHOT,
+    });
+  });
+
+  test("reconcile: an app that went while we did not run is forgotten", async () => {
+    const world = createSmallWorld();
+    await world.registry.save(recordOf("shop"));
+    world.core.reconciler.restore((await world.registry.load()).records);
+    await reconcile(world, []);
+    await world.clock.advance(10);
+    expect((await world.registry.load()).records).toEqual([]);
+  });
+});
+
+describe("stale lists", () => {
+  test("reconcile: what changed while the list was under way is newer than the list", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    const listing = heldCall<readonly Listing[]>();
+    world.provider.script.list = (signal) => listing.pass(signal);
+    const running = world.core.reconciler.run(CAUSE);
+    const cause: Cause = { kind: "command", detail: "test" };
+    await world.core.lifecycle.sleep(app, { cause, drainMs: 0, unusedSinceMs: null });
+    const observation: Observation = { phase: "awake", target: sampleTarget("shop") };
+    listing.open([listingOf("shop", { observation })]);
+    await running;
+    expect(app.state.kind).toBe("asleep");
+  });
+
+  test("reconcile: what changed while other apps of the list were looked at is newer, too", async () => {
+    const world = createSmallWorld();
+    const look = heldCall<Observation>();
+    world.provider.script.observe = (id, signal) =>
+      id === "slow" ? look.pass(signal) : Promise.resolve({ phase: "asleep", target: null });
+    const running = reconcile(world, [listingOf("slow", { observation: null }), listingOf("shop")]);
+    await world.clock.advance(10);
+    // Found, and woken by a request before its own turn in the list has come.
+    const admission = world.core.handler.admit(headFor("shop"));
+    await world.clock.advance(1000);
+    expect(world.core.table.byKey("shop")?.state.kind).toBe("awake");
+    look.open({ phase: "asleep", target: null });
+    await running;
+    expect(world.core.table.byKey("shop")?.state.kind).toBe("awake");
+    expect(world.eventsOf("shop")).not.toContain("APP_STOPPED");
+    expect(admission.kind).toBe("held");
+  });
+
+  test("reconcile: a list that was asked for earlier and comes later takes nobody out", async () => {
+    const world = createSmallWorld();
+    const slow = heldCall<readonly Listing[]>();
+    world.provider.script.list = (signal) => slow.pass(signal);
+    const first = world.core.reconciler.run(CAUSE);
+    await reconcile(world, [listingOf("shop")]);
+    slow.open([]);
+    await first;
+    await world.clock.advance(10);
+    expect(keysOf(world)).toEqual(["shop"]);
+    expect(world.eventsOf("shop")).not.toContain("APP_UNREGISTERED");
+  });
+
+  test("reconcile: a wake under way is not disturbed by a list that calls the app asleep", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    const booting = heldCall<Step>();
+    world.provider.script.wake = (_id, _snapshot, signal) => booting.pass(signal);
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(10);
+    await reconcile(world);
+    expect(app.state.kind).toBe("waking");
+    world.provider.up.add("shop");
+    booting.open({ done: true, target: sampleTarget("shop") });
+    expect((await waking).kind).toBe("awake");
+  });
+});
+
+describe("compare", () => {
+  test("compare: it tells the found, the present and the gone apart", () => {
+    const [kept, gone] = [sampleApp("kept"), sampleApp("gone")];
+    const listings = [listingOf("new"), listingOf("kept")];
+    expect(compare([kept, gone], listings)).toEqual({
+      found: [listingOf("new")],
+      present: [{ app: kept, listing: listingOf("kept") }],
+      gone: [gone],
+    });
+    expect(compare([], [])).toEqual({ found: [], present: [], gone: [] });
+  });
+});
+
+describe("policies", () => {
+  test("reconcile: new rules reach every app at once, and what hosts lead to is looked up again", async () => {
+    let mapped = "shop";
+    const world = createSmallWorld({ deps: { keyOf: () => mapped } });
+    await reconcile(world, [listingOf("shop"), listingOf("blog")]);
+    const keyOfRequest = () => {
+      const admission = world.core.handler.admit(headFor("store"));
+      if (admission.kind === "held") admission.abandon();
+      return world.core.table.all().find(({ lastUsedMs }) => lastUsedMs !== null)?.key;
+    };
+    expect(keyOfRequest()).toBe("shop");
+    for (const app of world.core.table.all()) app.lastUsedMs = null;
+    mapped = "blog";
+    world.policies.set("blog", { maxIdleMs: 0 });
+    world.core.reconciler.applyPolicies();
+    expect(world.core.table.byKey("blog")?.policy.maxIdleMs).toBe(0);
+    expect(keyOfRequest()).toBe("blog");
+  });
+});
