@@ -38,7 +38,7 @@ export interface Policy {
   /** Keys of the apps woken together with this one; its own key never appears here. */
   readonly linkedKeys: readonly string[];
   readonly health: HealthCheck;
-  /** Time a wake may take from the provider call to the first healthy answer, in ms; `null`: the provider's own. */
+  /** Time a wake may take, hooks included, until the first healthy answer, in ms; `null`: the provider's own. */
   readonly wakeTimeoutMs: number | null;
   /** Send the client's `Host` to the target instead of the target's own. */
   readonly preserveHost: boolean;
@@ -75,6 +75,8 @@ export type AppState =
   | {
       readonly kind: "draining";
       readonly sinceMs: number;
+      /** Since when it has been awake: a drain that is called off does not make it younger. */
+      readonly awakeSinceMs: number;
       readonly fence: number;
       readonly target: Target;
     }
@@ -128,12 +130,10 @@ export function transition(state: AppState, happening: Happening, nowMs: number)
     case "wake-failed":
       return isInFlight(state, "waking", happening.fence) ? failed(happening, nowMs) : null;
     case "drain-begun":
-      return state.kind === "awake"
-        ? { kind: "draining", sinceMs: nowMs, fence: happening.fence, target: state.target }
-        : null;
+      return state.kind === "awake" ? draining(state, happening.fence, nowMs) : null;
     case "drain-cancelled":
       return state.kind === "draining" && state.fence === happening.fence
-        ? { kind: "awake", sinceMs: nowMs, target: state.target }
+        ? { kind: "awake", sinceMs: state.awakeSinceMs, target: state.target }
         : null;
     case "stop-begun":
       return isInFlight(state, "draining", happening.fence)
@@ -171,6 +171,14 @@ function isInFlight(
   return state.kind === kind && state.fence === fence;
 }
 
+function draining(
+  { sinceMs, target }: Extract<AppState, { kind: "awake" }>,
+  fence: number,
+  nowMs: number,
+): AppState {
+  return { kind: "draining", sinceMs: nowMs, awakeSinceMs: sinceMs, fence, target };
+}
+
 function failed(happening: { why: string; retryAtMs: number }, nowMs: number): AppState {
   return { kind: "failed", sinceMs: nowMs, why: happening.why, retryAtMs: happening.retryAtMs };
 }
@@ -198,7 +206,7 @@ function observed(
 
 /**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
- * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `policy`, `links` and
+ * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `policy`, `links` and
  * `linkedFrom` to the app table; `sleepsByItself` to reconciling.
  */
 export interface App {
@@ -217,6 +225,8 @@ export interface App {
   lastTarget: Target | null;
   /** Requests and sockets that use the app now, held ones included. */
   leases: number;
+  /** Requests among them that are held. */
+  waiting: number;
   /** When the idle clock was last started: last lease released, first seen, or our own start. */
   idleSinceMs: number;
   /** Last use by a client, kept over restarts; `null`: never. */

@@ -61,7 +61,9 @@ export interface LifecycleContext extends LifecycleDeps {
   /** Everything under way, so that `close` can wait for it. */
   readonly pending: Set<Promise<unknown>>;
   readonly closing: AbortController;
-  /** Stores an app behind our back; `close` waits for it. */
+  /** Work that nobody waits for but `close`. It must not reject. */
+  readonly later: (work: Promise<void>) => void;
+  /** Stores an app as it is now, without anybody waiting for it. */
   readonly rememberLater: (app: App) => void;
 }
 
@@ -186,23 +188,28 @@ export function retryAtMs(context: LifecycleContext, failures: number): number {
   return context.clock.now() + Math.round(pauseMs * (0.5 + context.random() / 2));
 }
 
-/** The right to change an app, or a reason why there is none. */
-export async function claimFence(context: LifecycleContext, app: App): Promise<number | null> {
+/** The right to change an app. */
+export interface Claim {
+  readonly fence: number;
+  /** Gives the right back. Never rejects. */
+  readonly release: () => Promise<void>;
+}
+
+/** The right to change an app; `null` while somebody else has it. Never rejects. */
+export async function claimApp(context: LifecycleContext, app: App): Promise<Claim | null> {
   try {
-    return await context.registry.claim(app.ref);
+    const fence = await context.registry.claim(app.ref);
+    return fence === null ? null : { fence, release: () => releaseClaim(context, app, fence) };
   } catch (error) {
-    // Waking must still be tried while the store is away: the next fence in memory has to do.
+    // Waking must still be tried while the store is away: the next fence in memory has to do. It is not
+    // given back, as by then the store may have handed out the same one to another instance.
     context.log.warn({ app: app.key, reason: messageOf(error) }, "no claim could be stored");
-    return app.fence + 1;
+    return { fence: app.fence + 1, release: async () => undefined };
   }
 }
 
 /** Gives a claim back; a store that is away forgets it by itself. */
-export async function releaseClaim(
-  context: LifecycleContext,
-  app: App,
-  fence: number,
-): Promise<void> {
+async function releaseClaim(context: LifecycleContext, app: App, fence: number): Promise<void> {
   try {
     await context.registry.release(app.ref, fence);
   } catch (error) {

@@ -8,11 +8,10 @@ import type { Cause } from "./events.ts";
 import type { LifecycleContext, SleepOutcome } from "./lifecycle-context.ts";
 import {
   apply,
-  claimFence,
+  claimApp,
   follow,
   look,
   recordOf,
-  releaseClaim,
   remember,
   runOf,
   tell,
@@ -60,16 +59,17 @@ export async function runSleep(
     tell(context, app, { name: "APP_STOP_VETOED", cause: order.cause, reason: why });
     return { kind: "kept", why };
   }
-  const fence = await claimFence(context, app);
-  if (fence === null) return { kind: "kept", why: "another instance is changing it" };
+  const claim = await claimApp(context, app);
+  if (claim === null) return { kind: "kept", why: "another instance is changing it" };
   const limit = deadline(context.clock, order.drainMs + capabilities.sleepTimeoutMs, {
     reason: new Error("it took too long to stop"),
   });
   try {
+    const { fence } = claim;
     return await sleepClaimed(context, app, { ...order, fence, signal: limit.signal });
   } finally {
     limit.end();
-    await releaseClaim(context, app, fence);
+    context.later(claim.release());
   }
 }
 
@@ -100,6 +100,7 @@ async function sleepClaimed(
 
 function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
   if (context.closing.signal.aborted) return "Paastis is shutting down";
+  if (app.state.kind !== "draining" && app.state.kind !== "awake") return `it is ${app.state.kind}`;
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
   if (runOf(context, app).isWanted) return "it was asked for";

@@ -6,18 +6,8 @@ import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { untilHealthy } from "./health.ts";
-import type { LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
-import {
-  apply,
-  claimFence,
-  follow,
-  look,
-  releaseClaim,
-  remember,
-  retryAtMs,
-  runOf,
-  tell,
-} from "./lifecycle-context.ts";
+import type { Claim, LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
+import { apply, claimApp, follow, look, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
 import type { Observation } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
 
@@ -38,18 +28,20 @@ export async function runWake(
   });
   const { signal } = limit;
   const leftover = { isPossible: false };
-  let fence: number | null = null;
+  let claim: Claim | null = null;
   try {
-    fence = await untilClaimed(context, app, signal);
+    claim = await untilClaimed(context, app, signal);
+    const { fence } = claim;
     app.fence = fence;
     const before = app.state;
     if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
     return await wakeClaimed({ context, app, cause, fence, before, leftover, signal });
   } catch (error) {
-    return await giveUp({ context, app, cause, fence, leftover, error });
+    return await giveUp({ context, app, cause, fence: claim?.fence ?? null, leftover, error });
   } finally {
     limit.end();
-    if (fence !== null) await releaseClaim(context, app, fence);
+    // Nobody who waits for the app waits for this; the store sees it before the next claim.
+    if (claim !== null) context.later(claim.release());
   }
 }
 
@@ -74,10 +66,10 @@ async function untilClaimed(
   context: LifecycleContext,
   app: App,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Claim> {
   for (;;) {
-    const fence = await claimFence(context, app);
-    if (fence !== null) return fence;
+    const claim = await claimApp(context, app);
+    if (claim !== null) return claim;
     await sleep(context.clock, CLAIM_EVERY_MS, signal);
   }
 }
@@ -116,7 +108,7 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
   const { context, app, cause } = wake;
   const startedMs = context.clock.now();
   tell(context, app, { name: "APP_WAKING", cause });
-  await remember(context, app);
+  context.rememberLater(app);
   const hook = await context.hooks.run("beforeStart", {
     app,
     reason: cause.detail,
@@ -258,13 +250,15 @@ async function giveUp(end: {
   if (!context.closing.signal.aborted) {
     tell(context, app, { name: "APP_START_FAILED", cause: end.cause, reason: why });
   }
-  await remember(context, app);
+  context.rememberLater(app);
   return { kind: "failed", why, retryAtMs: retryAt };
 }
 
 async function endHalfStarted(context: LifecycleContext, app: App): Promise<void> {
   const provider = context.providerOf(app);
   if (!provider.capabilities.sleepAfterFailedWake || context.closing.signal.aborted) return;
+  // It takes no new connections, but somebody may still talk to it over an old one.
+  if (app.leases > app.waiting) return;
   const limit = deadline(context.clock, provider.capabilities.sleepTimeoutMs, {
     reason: new Error("stopping it took too long"),
   });

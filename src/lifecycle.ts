@@ -61,6 +61,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     runs: new WeakMap(),
     pending: new Set(),
     closing: new AbortController(),
+    later: (work) => void track(context, work),
     rememberLater: (app) => void track(context, remember(context, app)),
   };
   return {
@@ -205,6 +206,8 @@ function observe(context: LifecycleContext, app: App, seen: Seen): void {
   // States are replaced, never changed: another object means that something happened since.
   if (since !== undefined && since !== app.state) return;
   if (app.state.kind === "waking" && since === undefined) endWakeEarly(context, app, observation);
+  // What ended by itself while it drains needs no stop: the sleep finds that out, and gives up.
+  if (hasEnded(observation)) cancelDrain(context, app);
   if (isInTransit(app.state)) return;
   const before = app.state;
   if (!applyObservation(context, app, observation)) return;
@@ -212,9 +215,13 @@ function observe(context: LifecycleContext, app: App, seen: Seen): void {
   tellOutsideChange(context, app, { before: before.kind, observation });
 }
 
+function hasEnded({ phase }: Observation): boolean {
+  return phase === "failed" || phase === "asleep";
+}
+
 /** The provider reports that what we wait for has ended: no need to wait for the time-out. */
 function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
-  if (observation.phase !== "failed" && observation.phase !== "asleep") return;
+  if (!hasEnded(observation)) return;
   const why = observation.reason ?? `it is ${observation.phase} before it answered`;
   runOf(context, app).abort?.abort(new Error(why));
 }

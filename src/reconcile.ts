@@ -48,6 +48,8 @@ interface ReconcileContext extends ReconcileDeps {
   readonly remembered: Map<string, AppRecord>;
   readonly answered: Set<string>;
   readonly troubles: Map<string, string>;
+  /** Apps that the newest list of their provider left out. */
+  readonly missedOnce: WeakSet<App>;
   /** How often providers were asked so far. */
   asked: number;
   /** Per provider: which of these questions the newest list answers that was taken over. */
@@ -57,13 +59,14 @@ interface ReconcileContext extends ReconcileDeps {
 /** Longest a list call may take, ms. */
 const LIST_TIMEOUT_MS = 60_000;
 
-/** A reconciler over `deps.providers`; where two list the same key, the earlier one has it. */
+/** A reconciler over `deps.providers`; where two list the same key, the one that answered first has it. */
 export function createReconciler(deps: ReconcileDeps): Reconciler {
   const context: ReconcileContext = {
     ...deps,
     remembered: new Map(),
     answered: new Set(),
     troubles: new Map(),
+    missedOnce: new WeakSet(),
     asked: 0,
     newest: new Map(),
   };
@@ -112,6 +115,7 @@ function newApp(
     snapshot: known.snapshot ?? null,
     lastTarget: known.target ?? null,
     leases: 0,
+    waiting: 0,
     idleSinceMs: nowMs,
     lastUsedMs: known.lastUsedMs ?? null,
     wakeHistoryMs: known.wakeHistoryMs ?? [],
@@ -162,7 +166,7 @@ export function compare(
 ): {
   readonly found: readonly Listing[];
   readonly present: readonly { readonly app: App; readonly listing: Listing }[];
-  readonly gone: readonly App[];
+  readonly missing: readonly App[];
 } {
   const byId = new Map(known.map((app) => [app.ref.id, app]));
   const listed = new Set(listings.map((listing) => listing.id));
@@ -172,8 +176,15 @@ export function compare(
       const app = byId.get(listing.id);
       return app === undefined ? [] : [{ app, listing }];
     }),
-    gone: known.filter((app) => !listed.has(app.ref.id)),
+    missing: known.filter((app) => !listed.has(app.ref.id)),
   };
+}
+
+/** A platform's list that leaves an app out once may be a slip; giving the app up would lose its snapshot. */
+function isGone(context: ReconcileContext, provider: Provider, app: App): boolean {
+  if (provider.capabilities.listsDeclaredApps || context.missedOnce.has(app)) return true;
+  context.missedOnce.add(app);
+  return false;
 }
 
 async function merge(
@@ -185,7 +196,9 @@ async function merge(
     readonly cause: Cause;
   },
 ): Promise<void> {
-  const { found, present, gone } = compare(appsOf(context, provider), answer.listings);
+  const { found, present, missing } = compare(appsOf(context, provider), answer.listings);
+  const gone = missing.filter((app) => isGone(context, provider, app));
+  for (const { app } of present) context.missedOnce.delete(app);
   for (const app of gone) {
     context.table.remove(app);
     context.remembered.delete(refKey(app.ref));

@@ -10,7 +10,7 @@ export type Host =
 const LABEL_MAX = 63;
 const HOST_MAX = 260;
 
-const HOST_FORM = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
+const HOST_FORM = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?$/i;
 const IPV4_FORM = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\.?$/;
 
 /** Reads a raw `Host` header (RFC 9110, section 7.2). Never throws. */
@@ -41,14 +41,14 @@ export type Route<A> =
   | { readonly kind: "unknown"; readonly label: string | null }
   | { readonly kind: "invalid"; readonly why: string };
 
-/** Finds the app of a host. A map look-up for hosts seen before. */
+/** Finds the app of a host. A map look-up for labels seen before. */
 export interface Router<A> {
   match(host: string | null): Route<A>;
   /** Forgets what was looked up: apps or rules have changed. */
   reset(): void;
 }
 
-/** How many hosts are remembered; more are looked up afresh, so that invented hosts cannot fill memory. */
+/** How many labels are remembered; more are looked up afresh, so that invented ones cannot fill memory. */
 const MEMORY_MAX = 10_000;
 
 /**
@@ -61,23 +61,27 @@ export function createRouter<A>(deps: {
   readonly keyOf: (label: string) => string;
   readonly defaultKey: string | null;
 }): Router<A> {
+  // Only what leads to an app by its own label: what anybody can invent leaves no trace.
   const memory = new Map<string, Route<A>>();
-  function look(host: string | null): Route<A> {
-    const read = readHost(host);
-    if (read.kind === "invalid") return read;
-    const label = read.kind === "label" ? read.label : null;
-    const app =
-      (label === null ? null : deps.find(deps.keyOf(label))) ??
-      (deps.defaultKey === null ? null : deps.find(deps.defaultKey));
+  function byLabel(label: string): Route<A> | null {
+    const known = memory.get(label);
+    if (known !== undefined) return known;
+    const app = deps.find(deps.keyOf(label));
+    if (app === null) return null;
+    const route: Route<A> = { kind: "app", app };
+    if (memory.size < MEMORY_MAX) memory.set(label, route);
+    return route;
+  }
+  function byDefault(label: string | null): Route<A> {
+    const app = deps.defaultKey === null ? null : deps.find(deps.defaultKey);
     return app === null ? { kind: "unknown", label } : { kind: "app", app };
   }
   return {
     match(host) {
-      const known = memory.get(host ?? "");
-      if (known !== undefined) return known;
-      const route = look(host);
-      if (route.kind === "app" && memory.size < MEMORY_MAX) memory.set(host ?? "", route);
-      return route;
+      const read = readHost(host);
+      if (read.kind === "invalid") return read;
+      if (read.kind === "address") return byDefault(null);
+      return byLabel(read.label) ?? byDefault(read.label);
     },
     reset: () => memory.clear(),
   };

@@ -51,9 +51,18 @@ export function createServer(deps: ServerDeps): RequestHandler {
       replayable ? answered(deps, exchange, answer) : null,
     failed: (exchange, failure) =>
       guarded(deps, exchange.head, () => failed(deps, exchange, failure)),
-    release: (exchange) => deps.activity.end(exchange.app),
+    release: (exchange) => release(deps, exchange),
     refuse: (code, why, head) => errorAnswer({ code, app: null, why, head }),
   };
+}
+
+/** A lease given back twice is a mistake of an engine's: it must not end what else is under way. */
+function release(deps: ServerDeps, { app }: Exchange): void {
+  try {
+    deps.activity.end(app);
+  } catch (error) {
+    deps.log.error({ app: app.key, reason: messageOf(error) }, "please report this mistake");
+  }
 }
 
 function admit(deps: ServerDeps, head: RequestHead): Admission {

@@ -15,7 +15,6 @@ import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
 import type { HoldLimits } from "./config.ts";
 import type { Admission, Answer, Decision, Exchange, Held, RequestHead } from "./engines/engine.ts";
-import type { AnswerCode } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
@@ -50,16 +49,16 @@ export interface GateDeps {
 }
 
 interface GateContext extends GateDeps {
-  readonly heldPerApp: Map<App, number>;
+  /** Requests and progress streams that wait now, over all apps. */
   heldTotal: number;
 }
 
 /** Admission under the limits of `deps.hold`. */
 export function createGate(deps: GateDeps): Gate {
-  const context: GateContext = { ...deps, heldPerApp: new Map(), heldTotal: 0 };
+  const context: GateContext = { ...deps, heldTotal: 0 };
   return {
     admit(app, head) {
-      if (isProgressRequest(head)) return answer(progressAnswer(progressOf(context, app, head)));
+      if (isProgressRequest(head)) return admitOnlooker(context, app, head);
       context.activity.begin(app);
       if (app.links.length > 0) wakeLinks(context, app);
       return admit(context, { app, head, admittedMs: context.clock.now(), failures: 0 });
@@ -127,7 +126,11 @@ function wakeLinks(context: GateContext, app: App): void {
 function hold(context: GateContext, caller: Caller): Admission {
   const { app } = caller;
   const full = whyFull(context, app);
-  if (full !== null) return refuse(context, caller, ownAnswer(context, caller, "hold_full", full));
+  if (full !== null) {
+    // Nobody waits, but the app is wanted: the client finds it awake when it comes back.
+    void context.lifecycle.wake(app, causeOf(caller.head));
+    return refuse(context, caller, fullAnswer(context, caller, full));
+  }
   const ticket = openTicket(context, caller);
   const cancelTimer = context.clock.after(patienceMs(context, caller), () => {
     ticket.settle(() => refuse(context, caller, outOfPatience(context, caller)));
@@ -183,14 +186,12 @@ function openTicket(context: GateContext, caller: Caller): Ticket {
 
 function countHeld(context: GateContext, app: App, change: 1 | -1): void {
   context.heldTotal += change;
-  const held = (context.heldPerApp.get(app) ?? 0) + change;
-  if (held === 0) context.heldPerApp.delete(app);
-  else context.heldPerApp.set(app, held);
+  app.waiting += change;
 }
 
 function whyFull(context: GateContext, app: App): string | null {
   const { maxPerApp, maxTotal } = context.hold;
-  if ((context.heldPerApp.get(app) ?? 0) >= maxPerApp) {
+  if (app.waiting >= maxPerApp) {
     return `${maxPerApp} requests wait for this app already`;
   }
   return context.heldTotal >= maxTotal ? `${maxTotal} requests wait already` : null;
@@ -239,10 +240,14 @@ function failedAnswer(
   });
 }
 
-function ownAnswer(context: GateContext, caller: Caller, code: AnswerCode, why: string): Answer {
-  const { elapsedMs, estimateMs } = wakeTimes(context, caller.app);
+function fullAnswer(
+  context: GateContext,
+  { app, head }: Pick<Caller, "app" | "head">,
+  why: string,
+): Answer {
+  const { elapsedMs, estimateMs } = wakeTimes(context, app);
   const retryAfterMs = remainingMs(elapsedMs, estimateMs);
-  return errorAnswer({ code, app: caller.app.key, why, retryAfterMs, head: caller.head });
+  return errorAnswer({ code: "hold_full", app: app.key, why, retryAfterMs, head });
 }
 
 function wakeTimes(
@@ -260,11 +265,31 @@ export function estimateMs(historyMs: readonly number[]): number | null {
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
 }
 
+/** The waiting page asks how the wake goes. It takes no lease, but a place among those who wait. */
+function admitOnlooker(context: GateContext, app: App, head: RequestHead): Decision {
+  const full = whyFull(context, app);
+  if (full !== null) return answer(fullAnswer(context, { app, head }, full));
+  return answer(progressAnswer(progressOf(context, app, head)));
+}
+
 /** How often the waiting page is told how far the wake is, ms. */
 const PROGRESS_EVERY_MS = 500;
 
-/** How the wake goes, from now until it is over. It takes no lease: the page only looks on. */
+/** How the wake goes, from now until it is over. */
 async function* progressOf(
+  context: GateContext,
+  app: App,
+  head: RequestHead,
+): AsyncGenerator<WakeProgress> {
+  context.heldTotal += 1;
+  try {
+    yield* stagesOf(context, app, head);
+  } finally {
+    context.heldTotal -= 1;
+  }
+}
+
+async function* stagesOf(
   context: GateContext,
   app: App,
   head: RequestHead,

@@ -146,7 +146,7 @@ const CASES: readonly Case[] = [
       { kind: "unknown", sinceMs: 0 },
       { kind: "asleep", sinceMs: 0 },
       { kind: "waking", sinceMs: 0, fence: 1 },
-      { kind: "draining", sinceMs: 0, fence: 1, target },
+      { kind: "draining", sinceMs: 0, awakeSinceMs: 0, fence: 1, target },
       { kind: "stopping", sinceMs: 0, fence: 1 },
       { kind: "failed", sinceMs: 0, why: "exited", retryAtMs: 0 },
     ] as const

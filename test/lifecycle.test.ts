@@ -164,6 +164,27 @@ describe("observation", () => {
     world.provider.report({ id: "nobody", observation: AWAKE });
     expect(world.events).toEqual([]);
   });
+
+  test("observation: a crash while it drains is not lost", async () => {
+    const { world, app } = worldWith(awakeAt("shop"));
+    world.core.activity.begin(app);
+    void world.core.lifecycle.sleep(app, { ...ORDER, drainMs: 5000 });
+    await world.clock.advance(1000);
+    world.provider.report({ id: "shop", observation: CRASHED });
+    world.core.activity.end(app);
+    await world.clock.advance(1000);
+    expect(app.state.kind).toBe("failed");
+    expect(world.eventsOf("shop")).toEqual(["APP_CRASHED", "APP_STOP_CANCELLED"]);
+  });
+
+  test("observation: a crash after a stop that was called off is one after a long life", async () => {
+    const { world, app } = worldWith(awakeAt("shop"));
+    await world.clock.advance(3_600_000);
+    world.provider.script.observe = async () => ({ phase: "deploying", target: null });
+    await world.core.lifecycle.sleep(app, ORDER);
+    world.provider.report({ id: "shop", observation: CRASHED });
+    expect(app.state).toMatchObject({ kind: "failed", retryAtMs: world.clock.now() });
+  });
 });
 
 describe("retire", () => {

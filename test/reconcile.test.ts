@@ -219,6 +219,21 @@ describe("trouble", () => {
 });
 
 describe("gone", () => {
+  test("gone: one list of a platform that leaves an app out does not lose its snapshot, two give it up", async () => {
+    const platform = createStubProvider({ listsDeclaredApps: false });
+    const world = createSmallWorld({ providers: [platform] });
+    await reconcile(world, [listingOf("shop")]);
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("it was not found");
+    app.snapshot = SNAPSHOT;
+    await reconcile(world, []);
+    await reconcile(world, [listingOf("shop")]);
+    await reconcile(world, []);
+    expect(world.core.table.byKey("shop")?.snapshot).toEqual(SNAPSHOT);
+    await reconcile(world, []);
+    expect(world.core.table.byKey("shop")).toBeNull();
+  });
+
   test("reconcile: an app that is listed no more is forgotten, with all that was known of it", async () => {
     const world = createSmallWorld();
     await reconcile(world, [listingOf("shop")]);
@@ -372,15 +387,15 @@ describe("stale lists", () => {
 });
 
 describe("compare", () => {
-  test("compare: it tells the found, the present and the gone apart", () => {
+  test("compare: it tells the found, the present and the missing apart", () => {
     const [kept, gone] = [sampleApp("kept"), sampleApp("gone")];
     const listings = [listingOf("new"), listingOf("kept")];
     expect(compare([kept, gone], listings)).toEqual({
       found: [listingOf("new")],
       present: [{ app: kept, listing: listingOf("kept") }],
-      gone: [gone],
+      missing: [gone],
     });
-    expect(compare([], [])).toEqual({ found: [], present: [], gone: [] });
+    expect(compare([], [])).toEqual({ found: [], present: [], missing: [] });
   });
 });
 

@@ -175,15 +175,12 @@ describe("router", () => {
     expect(router.match("store")).toEqual({ kind: "unknown", label: "store" });
   });
 
-  test("router: invented hosts cannot fill memory, and all are still answered rightly", () => {
-    const apps = new Set(["shop"]);
-    const { router, looked } = routerOver(apps);
-    const hosts = Array.from({ length: 10_100 }, (_, n) => `shop.${n}.example`);
-    for (const host of hosts) expect(router.match(host).kind).toBe("app");
-    const before = looked();
-    for (const host of hosts) expect(router.match(host).kind).toBe("app");
-    // Each that was not remembered is looked up again: exactly those over the limit.
-    expect(looked() - before).toBe(100);
+  test("router: a label is looked up once, whatever stands behind it", () => {
+    const { router, looked } = routerOver(new Set(["shop"]));
+    for (let n = 0; n < 100; n += 1) {
+      expect(router.match(`shop.${n}.example:${n}`).kind).toBe("app");
+    }
+    expect(looked()).toBe(1);
   });
 
   test("router: unknown and invalid hosts take no place in memory", () => {

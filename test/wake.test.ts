@@ -270,6 +270,14 @@ describe("patience", () => {
 });
 
 describe("limits", () => {
+  test("limits: a request over the cap of all apps still wakes its app", async () => {
+    const world = createSmallWorld({ hold: { maxTotal: 0 } });
+    const app = world.add("shop");
+    expect(summaryOf(world.core.handler.admit(headFor("shop")))).toStartWith("503 hold_full");
+    await world.clock.advance(1000);
+    expect(app.state.kind).toBe("awake");
+  });
+
   test("limits: over the cap of one app a request is told at once; others are held", async () => {
     const { world, app, admit } = sleepyWorld({ hold: { maxPerApp: 2, maxTotal: 10 } });
     world.add("blog");

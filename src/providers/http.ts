@@ -14,6 +14,7 @@ export function createHttpProvider(deps: {
   return {
     name: "http",
     capabilities: {
+      listsDeclaredApps: true,
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       // Never used, as a sleep is never asked for.
       sleepTimeoutMs: WAKE_TIMEOUT_MS,

@@ -91,6 +91,7 @@ function providerOf(context: ProcessContext): Provider {
   return {
     name: "process",
     capabilities: {
+      listsDeclaredApps: true,
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       get sleepTimeoutMs() {
         return sleepTimeoutMs(context);

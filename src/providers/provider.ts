@@ -53,7 +53,9 @@ export type Step =
 
 /** What the core must know about a provider before it calls it. */
 export interface Capabilities {
-  /** Longest a wake may take by default, from the provider call to the first healthy answer, in ms. */
+  /** Its list is what `paastis.yml` declares: an app that is not in it is gone, without a second look. */
+  readonly listsDeclaredApps: boolean;
+  /** Longest a wake may take by default, hooks included, until the first healthy answer, in ms. */
   readonly wakeTimeoutMs: number;
   /** Longest a sleep may take, from the provider call to "asleep", in ms. */
   readonly sleepTimeoutMs: number;

@@ -162,6 +162,7 @@ export function createScriptedPlatform(deps: {
       return {
         name: "scripted",
         capabilities: {
+          listsDeclaredApps: false,
           wakeTimeoutMs: 20_000,
           sleepTimeoutMs: 10_000,
           sleepAfterFailedWake: true,

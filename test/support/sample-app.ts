@@ -36,6 +36,7 @@ export function sampleApp(key = "shop", changes: Partial<App> = {}): App {
     snapshot: null,
     lastTarget: null,
     leases: 0,
+    waiting: 0,
     idleSinceMs: SAMPLE_START_MS,
     lastUsedMs: null,
     wakeHistoryMs: [],

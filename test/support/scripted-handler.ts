@@ -131,6 +131,7 @@ function appOf(preserveHost: boolean): App {
     snapshot: null,
     lastTarget: null,
     leases: 0,
+    waiting: 0,
     idleSinceMs: 0,
     lastUsedMs: null,
     wakeHistoryMs: [],

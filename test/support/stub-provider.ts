@@ -24,10 +24,12 @@ export function createStubProvider(
     readonly name?: string;
     readonly watches?: boolean;
     readonly sleepAfterFailedWake?: boolean;
+    readonly listsDeclaredApps?: boolean;
     readonly isDownAnswer?: Provider["isDownAnswer"];
   } = {},
 ): StubProvider {
   const { name = "stub", watches = true, sleepAfterFailedWake = false, isDownAnswer } = options;
+  const { listsDeclaredApps = true } = options;
   const up = new Set<string>();
   const ids = new Set<string>();
   const calls: string[] = [];
@@ -63,7 +65,12 @@ export function createStubProvider(
   }
   return {
     name,
-    capabilities: { wakeTimeoutMs: 20_000, sleepTimeoutMs: 10_000, sleepAfterFailedWake },
+    capabilities: {
+      listsDeclaredApps,
+      wakeTimeoutMs: 20_000,
+      sleepTimeoutMs: 10_000,
+      sleepAfterFailedWake,
+    },
     up,
     ids,
     calls,
