@@ -83,6 +83,8 @@ export interface HoldLimits {
   readonly graceMs: number;
   readonly maxPerApp: number;
   readonly maxTotal: number;
+  /** Requests among them with a large body: the runtime reads up to about 2 MB of each ahead. */
+  readonly maxUploads: number;
 }
 
 /** Everything the program was told. Deeply frozen. */
@@ -108,8 +110,8 @@ export interface Config {
   /** Key of the app that answers where no other does. */
   readonly defaultApp: string | null;
   readonly hold: HoldLimits;
-  /** Whether visitors of an app that failed are shown its last lines of output. */
-  readonly showAppOutput: boolean;
+  /** Who is shown the last lines of output of an app that failed; `local`: clients on this machine. */
+  readonly showAppOutput: "local" | "always" | "never";
   readonly upstream: {
     readonly connectTimeoutMs: number;
     /** Longest to wait for an answer's head; `null`: no limit. */

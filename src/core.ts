@@ -6,7 +6,7 @@ import type { App, AppRef, Policy } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import { createAppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
-import type { HoldLimits } from "./config.ts";
+import type { Config, HoldLimits } from "./config.ts";
 import type { RequestHandler } from "./engines/engine.ts";
 import type { EventBus } from "./events.ts";
 import type { Probe } from "./health.ts";
@@ -41,8 +41,8 @@ export interface CoreDeps {
   readonly keyOf: (label: string) => string;
   readonly defaultKey: string | null;
   readonly hold: HoldLimits;
-  /** Whether visitors are shown the last output of an app that failed. */
-  readonly showAppOutput: boolean;
+  /** Who is shown the last output of an app that failed. */
+  readonly showAppOutput: Config["showAppOutput"];
   readonly isStopping: () => boolean;
 }
 

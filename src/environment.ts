@@ -179,12 +179,17 @@ export const VARIABLES = {
     fallback: 20_000,
     doc: "How many requests may wait for all apps together.",
   }),
-  showAppOutput: variable({
+  holdMaxUploads: variable({
+    name: "HOLD_MAX_UPLOADS",
+    parser: wholeNumber(0, COUNT_MAX),
+    fallback: 100,
+    doc: "How many requests with a body above 64 KB may wait; about 2 MB of each are in memory.",
+  }),
+  showAppOutput: variable<"local" | "always" | "never">({
     name: "SHOW_APP_OUTPUT",
-    parser: onOff(),
-    fallback: true,
-    defaultText: "`1`",
-    doc: "Whether the answer for an app that failed shows visitors the app's last lines of output.",
+    parser: oneOf(["local", "always", "never"]),
+    fallback: "local",
+    doc: "Who sees the last output of an app that failed; local: clients on this machine, not through a proxy.",
   }),
   upstreamConnectTimeoutMs: variable({
     name: "UPSTREAM_CONNECT_TIMEOUT_MS",

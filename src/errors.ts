@@ -72,6 +72,11 @@ export const ANSWER_CODES = {
     meaning: "The app did not begin to answer in time.",
     remedy: "Make the app answer sooner, or raise `UPSTREAM_TIMEOUT_MS`.",
   },
+  upstream_exhausted: {
+    status: 503,
+    meaning: "Paastis has no connections left to reach the app with.",
+    remedy: "Try again later; raise the limit of open files (`ulimit -n`, `LimitNOFILE=`).",
+  },
   shutting_down: {
     status: 503,
     meaning: "Paastis is shutting down.",

@@ -191,6 +191,8 @@ export function retryAtMs(context: LifecycleContext, failures: number): number {
 /** The right to change an app. */
 export interface Claim {
   readonly fence: number;
+  /** Whether the store knows of it; otherwise nothing keeps another instance away. */
+  readonly isStored: boolean;
   /** Gives the right back. Never rejects. */
   readonly release: () => Promise<void>;
 }
@@ -199,12 +201,14 @@ export interface Claim {
 export async function claimApp(context: LifecycleContext, app: App): Promise<Claim | null> {
   try {
     const fence = await context.registry.claim(app.ref);
-    return fence === null ? null : { fence, release: () => releaseClaim(context, app, fence) };
+    return fence === null
+      ? null
+      : { fence, isStored: true, release: () => releaseClaim(context, app, fence) };
   } catch (error) {
     // Waking must still be tried while the store is away: the next fence in memory has to do. It is not
     // given back, as by then the store may have handed out the same one to another instance.
     context.log.warn({ app: app.key, reason: messageOf(error) }, "no claim could be stored");
-    return { fence: app.fence + 1, release: async () => undefined };
+    return { fence: app.fence + 1, isStored: false, release: async () => undefined };
   }
 }
 

@@ -61,6 +61,7 @@ export async function runSleep(
   }
   const claim = await claimApp(context, app);
   if (claim === null) return { kind: "kept", why: "another instance is changing it" };
+  if (!claim.isStored) return { kind: "kept", why: "the registry cannot be reached" };
   const limit = deadline(context.clock, order.drainMs + capabilities.sleepTimeoutMs, {
     reason: new Error("it took too long to stop"),
   });

@@ -27,7 +27,7 @@ export async function runWake(
     parent: context.closing.signal,
   });
   const { signal } = limit;
-  const leftover = { isPossible: false };
+  const leftover: Leftover = { isPossible: false, mayBeUsed: false };
   let claim: Claim | null = null;
   try {
     claim = await untilClaimed(context, app, signal);
@@ -60,6 +60,8 @@ interface Wake {
 /** Whether something may run that is not worth keeping should the wake fail. What nobody began is not ours to end. */
 interface Leftover {
   isPossible: boolean;
+  /** It ran before: it takes no new connections, but somebody may still talk to it over an old one. */
+  mayBeUsed: boolean;
 }
 
 async function untilClaimed(
@@ -79,6 +81,7 @@ async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
   if (found?.phase === "blocked") throw new Error(found.reason ?? "the platform blocks it");
   if (found?.phase === "awake" && found.target !== null) {
     wake.leftover.isPossible = true;
+    wake.leftover.mayBeUsed = true;
     if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
   }
   return await bringUp(wake, found);
@@ -118,6 +121,7 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
   if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
   const notices = listen(wake);
   wake.leftover.isPossible = found?.phase !== "deploying";
+  wake.leftover.mayBeUsed = false;
   try {
     const target = await callProvider(wake, { found, signal: notices.signal });
     await untilAnswers(wake, { target, signal: notices.signal });
@@ -243,7 +247,8 @@ async function giveUp(end: {
   const run = runOf(context, app);
   const why = messageOf(end.error);
   run.failures += 1;
-  if (end.leftover.isPossible) await endHalfStarted(context, app);
+  const isSpared = end.leftover.mayBeUsed && isTalkedTo(app);
+  if (end.leftover.isPossible && !isSpared) await endHalfStarted(context, app);
   const hintMs = end.error instanceof ProviderError ? (end.error.retryAfterMs ?? 0) : 0;
   const retryAt = Math.max(retryAtMs(context, run.failures), context.clock.now() + hintMs);
   if (fence !== null) apply(context, app, { kind: "wake-failed", fence, why, retryAtMs: retryAt });
@@ -254,11 +259,14 @@ async function giveUp(end: {
   return { kind: "failed", why, retryAtMs: retryAt };
 }
 
+/** Whether somebody uses the app who does not just wait for it. */
+function isTalkedTo(app: App): boolean {
+  return [app, ...app.linkedFrom].some((user) => user.leases > user.waiting);
+}
+
 async function endHalfStarted(context: LifecycleContext, app: App): Promise<void> {
   const provider = context.providerOf(app);
   if (!provider.capabilities.sleepAfterFailedWake || context.closing.signal.aborted) return;
-  // It takes no new connections, but somebody may still talk to it over an old one.
-  if (app.leases > app.waiting) return;
   const limit = deadline(context.clock, provider.capabilities.sleepTimeoutMs, {
     reason: new Error("stopping it took too long"),
   });

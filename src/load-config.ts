@@ -199,6 +199,7 @@ function toConfig(
       graceMs: values.holdGraceMs,
       maxPerApp: values.holdMaxPerApp,
       maxTotal: values.holdMaxTotal,
+      maxUploads: values.holdMaxUploads,
     },
     showAppOutput: values.showAppOutput,
     upstream: {

@@ -48,6 +48,10 @@ interface ReconcileContext extends ReconcileDeps {
   readonly remembered: Map<string, AppRecord>;
   readonly answered: Set<string>;
   readonly troubles: Map<string, string>;
+  /** Apps taken out of the table that somebody may still use: listed again, the very same one comes back. */
+  readonly retiring: Map<string, App>;
+  /** Listed apps whose key another app had: they get it when that one is gone. */
+  leftOut: { readonly provider: Provider; readonly listing: Listing }[];
   /** Apps that the newest list of their provider left out. */
   readonly missedOnce: WeakSet<App>;
   /** How often providers were asked so far. */
@@ -66,6 +70,8 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     remembered: new Map(),
     answered: new Set(),
     troubles: new Map(),
+    retiring: new Map(),
+    leftOut: [],
     missedOnce: new WeakSet(),
     asked: 0,
     newest: new Map(),
@@ -74,6 +80,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     restore: (records) => restore(context, records),
     async run(cause) {
       await Promise.all(context.providers.map((provider) => ask(context, provider, cause)));
+      await seatLeftOut(context, cause);
     },
     applyPolicies() {
       context.table.applyPolicies(context.policyOf);
@@ -200,9 +207,7 @@ async function merge(
   const gone = missing.filter((app) => isGone(context, provider, app));
   for (const { app } of present) context.missedOnce.delete(app);
   for (const app of gone) {
-    context.table.remove(app);
-    context.remembered.delete(refKey(app.ref));
-    void context.lifecycle.retire(app, answer.cause);
+    takeOut(context, app, answer.cause);
   }
   const added = found.flatMap((listing) => add(context, provider, listing) ?? []);
   if (added.length > 0 || gone.length > 0) {
@@ -216,31 +221,72 @@ async function merge(
     // Without a state it was found since this list was asked for, by a newer one.
     if (since !== undefined) await see(context, provider, { app, listing, since });
   }
-  for (const { app, listing, since } of added) {
-    await see(context, provider, { app, listing, since });
-    await introduce(context, app, answer.cause);
-  }
+  for (const one of added) await welcome(context, provider, { ...one, cause: answer.cause });
 }
 
-function add(
+/** Requests no longer find it; what still runs for it ends with its last user. */
+function takeOut(context: ReconcileContext, app: App, cause: Cause): void {
+  const ref = refKey(app.ref);
+  context.table.remove(app);
+  context.remembered.delete(ref);
+  context.retiring.set(ref, app);
+  void context.lifecycle.retire(app, cause).then(() => {
+    if (context.retiring.get(ref) === app) context.retiring.delete(ref);
+  });
+}
+
+/** An app in the table for the first time, or again. */
+interface Added {
+  readonly app: App;
+  readonly listing: Listing;
+  readonly since: AppState;
+  /** Somebody still used it when it came back: it was never given up. */
+  readonly isBack: boolean;
+}
+
+async function welcome(
   context: ReconcileContext,
   provider: Provider,
-  listing: Listing,
-): { readonly app: App; readonly listing: Listing; readonly since: AppState } | null {
+  added: Added & { readonly cause: Cause },
+): Promise<void> {
+  await see(context, provider, added);
+  if (!added.isBack) await introduce(context, added.app, added.cause);
+}
+
+/** What could not be added because its key was taken, and is free now that all lists are in. */
+async function seatLeftOut(context: ReconcileContext, cause: Cause): Promise<void> {
+  const { leftOut } = context;
+  context.leftOut = [];
+  for (const { provider, listing } of leftOut) {
+    const added = add(context, provider, listing);
+    if (added === null) continue;
+    context.table.applyPolicies(context.policyOf);
+    context.onChange();
+    await welcome(context, provider, { ...added, cause });
+  }
+  // Only told, not kept: the next run lists them anew.
+  for (const { provider, listing } of context.leftOut) {
+    const fields = { app: listing.key.toLowerCase(), provider: provider.name };
+    context.log.warn(fields, "left out: another app has its key");
+  }
+  context.leftOut = [];
+}
+
+function add(context: ReconcileContext, provider: Provider, listing: Listing): Added | null {
   const key = listing.key.toLowerCase();
   const ref: AppRef = { provider: provider.name, id: listing.id };
   // A platform that changes while it is listed page by page may list an app twice.
   if (context.table.byRef(ref) !== null) return null;
-  const holder = context.table.byKey(key);
-  if (holder !== null) {
-    const other = refKey(holder.ref);
-    context.log.warn({ app: key, other }, `left out of ${provider.name}: the key is taken`);
+  if (context.table.byKey(key) !== null) {
+    context.leftOut.push({ provider, listing });
     return null;
   }
   const known = context.remembered.get(refKey(ref)) ?? { ref, key };
-  const app = newApp(context, { ...known, key }, listing.sleepsByItself);
+  const retiring = context.retiring.get(refKey(ref));
+  const isBack = retiring?.key === key;
+  const app = isBack ? retiring : newApp(context, { ...known, key }, listing.sleepsByItself);
   context.table.add(app);
-  return { app, listing, since: app.state };
+  return { app, listing, since: app.state, isBack };
 }
 
 async function see(

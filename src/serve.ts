@@ -33,6 +33,11 @@ const FIRST_LIST_MS = 1000;
 /** How often uses of apps are written behind, ms. */
 const ACTIVITY_EVERY_MS = 2000;
 
+/** So long before everything is cut, who still waits for an app is told to come back, ms. */
+const LAST_WORDS_MS = 1000;
+/** What a second signal leaves for answers on their way, ms. */
+const HURRY_MS = 100;
+
 /** What the program was started with, and the tools everything is made of. */
 interface Base {
   readonly config: Config;
@@ -194,8 +199,14 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
   for (const end of ends) end();
   const limit = config.shutdownTimeoutMs;
   log.info({ inFlight: engine.inFlight, limitMs: limit }, "stopping: what is in flight may finish");
-  const hurry = signals.toldTwice.then(() => engine.stop(0));
+  const { refuseHeld } = core.gate;
+  const cancelRefusal = clock.after(Math.max(0, limit - LAST_WORDS_MS), refuseHeld);
+  const hurry = signals.toldTwice.then(() => {
+    refuseHeld();
+    return engine.stop(HURRY_MS);
+  });
   await Promise.race([engine.stop(limit), hurry]);
+  cancelRefusal();
 }
 
 function sayReady({ log, config, core }: Program, engine: Engine): void {

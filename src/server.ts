@@ -40,8 +40,13 @@ export interface ServerDeps {
 
 /** How often one request may be forwarded anew after its target turned out to be down. */
 const FAILURES_MAX = 3;
-/** What a client is told to wait while we start or stop, ms. */
+/** What a client is told to wait where nobody can say how long it takes, ms. */
 const SOON_MS = 2000;
+const SOON_CODES: ReadonlySet<AnswerCode> = new Set([
+  "starting",
+  "shutting_down",
+  "upstream_exhausted",
+]);
 
 /** The core, as engines see it. */
 export function createServer(deps: ServerDeps): RequestHandler {
@@ -97,7 +102,7 @@ function say(
   head: RequestHead,
   what: { readonly code: AnswerCode; readonly why: string; readonly app?: App },
 ): Decision {
-  const isSoon = what.code === "starting" || what.code === "shutting_down";
+  const isSoon = SOON_CODES.has(what.code);
   const answer: Answer = errorAnswer({
     code: what.code,
     app: what.app?.key ?? null,
@@ -124,11 +129,20 @@ function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): 
   if (failure.kind === "unreachable") deps.lifecycle.targetIsDown(app, target, causeOf(head));
   if (mayTryAgain(exchange, failure)) return deps.gate.readmit(exchange);
   deps.activity.end(app);
-  const why = `${failure.message} (${target.origin})`;
   const code: AnswerCode = `upstream_${failure.kind}`;
-  deps.log.warn({ app: app.key, code, reason: why }, "could not be forwarded");
-  return say(deps, head, { code, why, app });
+  // Where the app runs is for the log: visitors need not know our ports.
+  const fields = { app: app.key, code, reason: failure.message, target: target.origin };
+  deps.log.warn(fields, "could not be forwarded");
+  return say(deps, head, { code, why: WHY[failure.kind], app });
 }
+
+/** What visitors are told; the log has the details. */
+const WHY: Readonly<Record<ForwardFailure["kind"], string>> = {
+  unreachable: "no connection could be made",
+  broken: "the connection ended before there was an answer",
+  timeout: "it took too long",
+  exhausted: "too many connections are open",
+};
 
 /** An app that ended under a request is as good as one that was down: the request goes to its successor. */
 function mayTryAgain(exchange: Exchange, failure: ForwardFailure): boolean {

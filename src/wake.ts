@@ -13,11 +13,13 @@ import type { App, Target } from "./app.ts";
 import { LAST_OUTPUT } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
-import type { HoldLimits } from "./config.ts";
-import type { Admission, Answer, Decision, Exchange, Held, RequestHead } from "./engines/engine.ts";
+import type { Config, HoldLimits } from "./config.ts";
+import type { Admission, Answer, Decision, Exchange, RequestHead } from "./engines/engine.ts";
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
+import type { WaitingRoom } from "./waiting-room.ts";
+import { createWaitingRoom, isUpload } from "./waiting-room.ts";
 
 /** A request on its way to an app, for the first time or once more. */
 export interface Caller {
@@ -34,8 +36,10 @@ export interface Gate {
   admit(app: App, head: RequestHead): Admission;
   /** Admits once more a request whose exchange came to nothing; its lease goes on. */
   readmit(exchange: Exchange): Admission;
-  /** Requests held now. */
+  /** Requests and waiting pages that wait now. */
   held(): number;
+  /** Tells all who wait that the program stops: they can come back later. */
+  refuseHeld(): void;
 }
 
 /** Everything admission needs from outside. */
@@ -44,18 +48,17 @@ export interface GateDeps {
   readonly activity: Activity;
   readonly clock: Clock;
   readonly hold: HoldLimits;
-  /** Whether visitors are shown the last output of an app that failed. */
-  readonly showAppOutput: boolean;
+  /** Who is shown the last output of an app that failed. */
+  readonly showAppOutput: Config["showAppOutput"];
 }
 
 interface GateContext extends GateDeps {
-  /** Requests and progress streams that wait now, over all apps. */
-  heldTotal: number;
+  readonly room: WaitingRoom;
 }
 
 /** Admission under the limits of `deps.hold`. */
 export function createGate(deps: GateDeps): Gate {
-  const context: GateContext = { ...deps, heldTotal: 0 };
+  const context: GateContext = { ...deps, room: createWaitingRoom(deps.lifecycle, deps.hold) };
   return {
     admit(app, head) {
       if (isProgressRequest(head)) return admitOnlooker(context, app, head);
@@ -64,7 +67,8 @@ export function createGate(deps: GateDeps): Gate {
       return admit(context, { app, head, admittedMs: context.clock.now(), failures: 0 });
     },
     readmit: (exchange) => admit(context, { ...exchange, failures: exchange.failures + 1 }),
-    held: () => context.heldTotal,
+    held: () => context.room.count(),
+    refuseHeld: () => context.room.empty(),
   };
 }
 
@@ -124,27 +128,46 @@ function wakeLinks(context: GateContext, app: App): void {
 
 /** Keeps the request until the app is awake, its wake has failed, or the budget is used up. */
 function hold(context: GateContext, caller: Caller): Admission {
-  const { app } = caller;
-  const full = whyFull(context, app);
+  const { app, head } = caller;
+  const kind = { isRequest: true, isUpload: isUpload(head) };
+  const full = context.room.whyFull(app, kind);
   if (full !== null) {
     // Nobody waits, but the app is wanted: the client finds it awake when it comes back.
-    void context.lifecycle.wake(app, causeOf(caller.head));
+    void context.lifecycle.wake(app, causeOf(head));
     return refuse(context, caller, fullAnswer(context, caller, full));
   }
-  const ticket = openTicket(context, caller);
-  const cancelTimer = context.clock.after(patienceMs(context, caller), () => {
-    ticket.settle(() => refuse(context, caller, outOfPatience(context, caller)));
+  const { promise, resolve } = Promise.withResolvers<Decision>();
+  let settled: Decision | "open" | "abandoned" = "open";
+  const settle = (decide: () => Decision) => {
+    if (settled !== "open") return;
+    endWait();
+    settled = decide();
+    resolve(settled);
+  };
+  const leave = context.room.enter(app, {
+    ...kind,
+    cause: causeOf(head),
+    waiter: {
+      onWakeOver: (outcome) => settle(() => woken(context, caller, outcome)),
+      onSentAway: () => settle(() => refuse(context, caller, sentAway(caller))),
+    },
   });
-  void context.lifecycle.wake(app, causeOf(caller.head)).then((outcome) => {
+  const cancelTimer = context.clock.after(patienceMs(context, caller), () =>
+    settle(() => refuse(context, caller, outOfPatience(context, caller))),
+  );
+  function endWait() {
     cancelTimer();
-    ticket.settle(() => woken(context, caller, outcome));
-  });
+    leave();
+  }
   return {
     kind: "held",
-    decision: ticket.decision,
+    decision: promise,
     abandon() {
-      cancelTimer();
-      ticket.abandon();
+      if (settled === "abandoned") return;
+      endWait();
+      // An answer has given the lease back already; an exchange that nobody follows has not.
+      if (settled === "open" || settled.kind === "forward") context.activity.end(app);
+      settled = "abandoned";
     },
   };
 }
@@ -154,47 +177,12 @@ function woken(context: GateContext, caller: Caller, outcome: WakeOutcome): Deci
   return refuse(context, caller, failedAnswer(context, caller, outcome));
 }
 
-/** A held request's place: settled once, or abandoned, and counted meanwhile. */
-interface Ticket {
-  readonly decision: Held["decision"];
-  settle(decide: () => Decision): void;
-  abandon(): void;
-}
+/** What a client is told to wait when the program stops under it, ms. */
+const RESTART_MS = 2000;
 
-function openTicket(context: GateContext, caller: Caller): Ticket {
-  const { app } = caller;
-  const { promise, resolve } = Promise.withResolvers<Decision>();
-  let settled: Decision | "open" | "abandoned" = "open";
-  countHeld(context, app, 1);
-  return {
-    decision: promise,
-    settle(decide) {
-      if (settled !== "open") return;
-      countHeld(context, app, -1);
-      settled = decide();
-      resolve(settled);
-    },
-    abandon() {
-      if (settled === "abandoned") return;
-      if (settled === "open") countHeld(context, app, -1);
-      // An answer has given the lease back already; an exchange that nobody follows has not.
-      if (settled === "open" || settled.kind === "forward") context.activity.end(app);
-      settled = "abandoned";
-    },
-  };
-}
-
-function countHeld(context: GateContext, app: App, change: 1 | -1): void {
-  context.heldTotal += change;
-  app.waiting += change;
-}
-
-function whyFull(context: GateContext, app: App): string | null {
-  const { maxPerApp, maxTotal } = context.hold;
-  if (app.waiting >= maxPerApp) {
-    return `${maxPerApp} requests wait for this app already`;
-  }
-  return context.heldTotal >= maxTotal ? `${maxTotal} requests wait already` : null;
+function sentAway({ app, head }: Caller): Answer {
+  const why = "the app was still waking";
+  return errorAnswer({ code: "shutting_down", app: app.key, why, retryAfterMs: RESTART_MS, head });
 }
 
 /** A navigation gets the page after a short grace; everybody else waits for the rest of the budget. */
@@ -234,7 +222,7 @@ function failedAnswer(
   return errorAnswer({
     code: "app_failed",
     app: caller.app.key,
-    why: whyFor(context, failure.why),
+    why: whyFor(context, caller.head, failure.why),
     retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
     head: caller.head,
   });
@@ -267,10 +255,12 @@ export function estimateMs(historyMs: readonly number[]): number | null {
 
 /** The waiting page asks how the wake goes. It takes no lease, but a place among those who wait. */
 function admitOnlooker(context: GateContext, app: App, head: RequestHead): Decision {
-  const full = whyFull(context, app);
+  const full = context.room.whyFull(app, ONLOOKER);
   if (full !== null) return answer(fullAnswer(context, { app, head }, full));
   return answer(progressAnswer(progressOf(context, app, head)));
 }
+
+const ONLOOKER = { isRequest: false, isUpload: false };
 
 /** How often the waiting page is told how far the wake is, ms. */
 const PROGRESS_EVERY_MS = 500;
@@ -281,51 +271,66 @@ async function* progressOf(
   app: App,
   head: RequestHead,
 ): AsyncGenerator<WakeProgress> {
-  context.heldTotal += 1;
-  try {
-    yield* stagesOf(context, app, head);
-  } finally {
-    context.heldTotal -= 1;
-  }
-}
-
-async function* stagesOf(
-  context: GateContext,
-  app: App,
-  head: RequestHead,
-): AsyncGenerator<WakeProgress> {
-  const refused = failedNow(context, app);
+  const refused = failedNow(context, app, head);
   if (refused !== null) {
     yield refused;
     return;
   }
-  const outcome = context.lifecycle.wake(app, causeOf(head));
-  for (;;) {
-    const { elapsedMs, estimateMs: estimate } = wakeTimes(context, app);
-    yield { kind: "waking", elapsedMs, estimateMs: estimate, step: stepOf(app) };
-    const next = await Promise.race([outcome, sleep(context.clock, PROGRESS_EVERY_MS)]);
-    if (next === undefined) continue;
-    yield next.kind === "awake"
-      ? { kind: "ready" }
-      : {
-          kind: "failed",
-          why: whyFor(context, next.why),
-          retryAfterMs: untilMs(context, next.retryAtMs),
-        };
-    return;
+  const { promise, resolve } = Promise.withResolvers<WakeProgress>();
+  const leave = context.room.enter(app, {
+    ...ONLOOKER,
+    cause: causeOf(head),
+    waiter: {
+      onWakeOver: (outcome) => resolve(lastProgress(context, head, outcome)),
+      onSentAway: () => resolve(STOPPING),
+    },
+  });
+  try {
+    for (;;) {
+      const { elapsedMs, estimateMs: estimate } = wakeTimes(context, app);
+      yield { kind: "waking", elapsedMs, estimateMs: estimate, step: stepOf(app) };
+      const last = await Promise.race([promise, sleep(context.clock, PROGRESS_EVERY_MS)]);
+      if (last === undefined) continue;
+      yield last;
+      return;
+    }
+  } finally {
+    leave();
   }
 }
 
-function failedNow(context: GateContext, app: App): WakeProgress | null {
-  if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
-  const retryAfterMs = untilMs(context, app.state.retryAtMs);
-  return { kind: "failed", why: whyFor(context, app.state.why), retryAfterMs };
+const STOPPING: WakeProgress = {
+  kind: "failed",
+  why: "Paastis is shutting down",
+  retryAfterMs: RESTART_MS,
+};
+
+function lastProgress(context: GateContext, head: RequestHead, outcome: WakeOutcome): WakeProgress {
+  if (outcome.kind === "awake") return { kind: "ready" };
+  const retryAfterMs = untilMs(context, outcome.retryAtMs);
+  return { kind: "failed", why: whyFor(context, head, outcome.why), retryAfterMs };
 }
 
-/** The reason, without the app's own words where visitors may not read them. */
-function whyFor(context: GateContext, why: string): string {
+function failedNow(context: GateContext, app: App, head: RequestHead): WakeProgress | null {
+  if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
+  const retryAfterMs = untilMs(context, app.state.retryAtMs);
+  return { kind: "failed", why: whyFor(context, head, app.state.why), retryAfterMs };
+}
+
+/** The reason, without the app's own words where this visitor may not read them. */
+function whyFor(context: GateContext, head: RequestHead, why: string): string {
   const end = why.indexOf(LAST_OUTPUT);
-  return context.showAppOutput || end === -1 ? why : why.slice(0, end);
+  if (end === -1 || context.showAppOutput === "always") return why;
+  return context.showAppOutput === "local" && isLocal(head) ? why : why.slice(0, end);
+}
+
+/** Headers that a proxy in front adds: whoever came through one is not on this machine. */
+const PROXY_HEADERS = ["x-forwarded-for", "forwarded", "via", "x-real-ip"] as const;
+
+/** Whether the request comes from this very machine, and not through a proxy on it. */
+function isLocal(head: RequestHead): boolean {
+  const isLoopback = head.clientAddress === "::1" || head.clientAddress.startsWith("127.");
+  return isLoopback && PROXY_HEADERS.every((name) => head.header(name) === null);
 }
 
 function untilMs(context: GateContext, timeMs: number): number {

@@ -144,7 +144,7 @@ describe("keys", () => {
     expect(world.core.table.byKey("shop")?.ref.provider).toBe("first");
     expect(keysOf(world).toSorted()).toEqual(["blog", "shop"]);
     const warnings = world.lines.filter(({ level }) => level === "warn");
-    expect(warnings).toMatchObject([{ fields: { app: "shop", other: "first/shop" } }]);
+    expect(warnings).toMatchObject([{ fields: { app: "shop", provider: "second" } }]);
   });
 
   test("reconcile: a key that became free goes to who still lists it", async () => {
@@ -153,7 +153,6 @@ describe("keys", () => {
     second.ids.add("shop");
     await reconcile(world);
     first.ids.delete("shop");
-    await reconcile(world);
     await reconcile(world);
     expect(world.core.table.byKey("shop")?.ref.provider).toBe("second");
   });
@@ -219,6 +218,21 @@ describe("trouble", () => {
 });
 
 describe("gone", () => {
+  test("gone: an app that is listed again while somebody still uses it is the same app, with its leases", async () => {
+    const world = createSmallWorld();
+    const up: Observation = { phase: "awake", target: sampleTarget("shop") };
+    await reconcile(world, [listingOf("shop", { observation: up })]);
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("it was not found");
+    world.core.activity.begin(app);
+    await reconcile(world, []);
+    expect(world.core.table.byKey("shop")).toBeNull();
+    await reconcile(world, [listingOf("shop", { observation: up })]);
+    expect(world.core.table.byKey("shop")).toBe(app);
+    await world.clock.advance(10_000);
+    expect(world.eventsOf("shop")).toEqual(["APP_DISCOVERED", "APP_REGISTERED"]);
+  });
+
   test("gone: one list of a platform that leaves an app out does not lose its snapshot, two give it up", async () => {
     const platform = createStubProvider({ listsDeclaredApps: false });
     const world = createSmallWorld({ providers: [platform] });

@@ -139,22 +139,39 @@ describe("admission", () => {
     expect(await settledNow(second)).toBe("to http://shop.test:8080");
   });
 
-  test("admission: a visitor is shown an app's last words only where that is wanted", async () => {
-    for (const showAppOutput of [true, false]) {
-      const { admit, fail, world } = sleepyWorld({ deps: { showAppOutput } });
-      const admission = admit();
+  /* biome-ignore format: a table */
+  const VISITORS = [
+    // setting, from, its proxy's header, sees the last words
+    ["always", "192.0.2.7", null,              true],
+    ["never",  "127.0.0.1", null,              false],
+    ["local",  "127.0.0.1", null,              true],
+    ["local",  "::1",       null,              true],
+    ["local",  "192.0.2.7", null,              false],
+    ["local",  "127.0.0.1", "x-forwarded-for", false],
+    ["local",  "127.0.0.1", "via",             false],
+  ] as const;
+
+  for (const [showAppOutput, clientAddress, header, sees] of VISITORS) {
+    test(`admission: ${showAppOutput}: a client at ${clientAddress}${header ? ` with ${header}` : ""} ${sees ? "sees" : "does not see"} an app's last words`, async () => {
+      const { fail, world } = sleepyWorld({ deps: { showAppOutput } });
+      const proxied = header === null ? {} : { [header]: "1.1 nginx" };
+      const head = (more = {}) => ({
+        ...headFor("shop", { headers: { ...proxied, ...more } }),
+        clientAddress,
+      });
+      const admission = world.core.handler.admit(head());
       await fail(`exited with status 1${LAST_OUTPUT}the secret word`);
       const bodies = [
         answered(await held(admission).decision).body,
-        answered(admit()).body,
-        await progressText(world, headFor("shop", { headers: { "paastis-progress": "1" } })),
+        answered(world.core.handler.admit(head())).body,
+        await progressText(world, head({ "paastis-progress": "1" })),
       ];
       for (const body of bodies) {
         expect(String(body)).toContain("exited with status 1");
-        expect(String(body).includes("the secret word")).toBe(showAppOutput);
+        expect(String(body).includes("the secret word")).toBe(sees);
       }
-    }
-  });
+    });
+  }
 });
 
 describe("patience", () => {
@@ -270,6 +287,39 @@ describe("patience", () => {
 });
 
 describe("limits", () => {
+  test("limits: large bodies have a cap of their own", async () => {
+    const world = createSmallWorld({ hold: { maxUploads: 1 } });
+    world.provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
+    const app = world.add("shop");
+    const upload = (headers: Record<string, string>) =>
+      summaryOf(world.core.handler.admit(headFor("shop", { method: "POST", headers })));
+    expect(upload({ "content-length": "65536" })).toBe("held");
+    expect(upload({ "content-length": "65537" })).toBe("held");
+    expect(upload({ "transfer-encoding": "chunked" })).toStartWith("503 hold_full");
+    expect(upload({ "content-length": "100" })).toBe("held");
+    expect(app.leases).toBe(3);
+  });
+
+  test("limits: who left is forgotten at once, however long the wake goes on", async () => {
+    const world = createSmallWorld({ hold: { maxPerApp: 1 } });
+    world.provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
+    const app = world.add("shop");
+    for (let n = 0; n < 100; n += 1) held(world.core.handler.admit(headFor("shop"))).abandon();
+    expect([app.leases, app.waiting, world.core.gate.held()]).toEqual([0, 0, 0]);
+  });
+
+  test("limits: when the program stops, all who wait are told so, and nothing is left behind", async () => {
+    const world = createSmallWorld();
+    world.provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
+    const app = world.add("shop");
+    const waiting = [0, 1, 2].map(() => held(world.core.handler.admit(headFor("shop"))));
+    world.core.gate.refuseHeld();
+    for (const { decision } of waiting) {
+      expect(summaryOf(await decision)).toStartWith("503 shutting_down");
+    }
+    expect([app.leases, app.waiting, world.core.gate.held()]).toEqual([0, 0, 0]);
+  });
+
   test("limits: a request over the cap of all apps still wakes its app", async () => {
     const world = createSmallWorld({ hold: { maxTotal: 0 } });
     const app = world.add("shop");

@@ -59,8 +59,9 @@ export interface ForwardFailure {
    * - `unreachable`: no connection could be made, so the target has seen nothing
    * - `broken`: the connection ended or spoke something else before the answer's head was complete
    * - `timeout`: connected, but no answer's head in time
+   * - `exhausted`: we ourselves have no descriptors, ports or memory left; it says nothing about the target
    */
-  readonly kind: "unreachable" | "broken" | "timeout";
+  readonly kind: "unreachable" | "broken" | "timeout" | "exhausted";
   /** For people. */
   readonly message: string;
   /** The request can be sent once more: its body is untouched, and doing it twice does no harm. */

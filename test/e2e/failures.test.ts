@@ -21,11 +21,11 @@ test("failure: an app that does not start says why, with its last words, to ever
   expect(paastis.events("broken").filter((name) => name === "APP_WAKING")).toHaveLength(1);
 });
 
-test("failure: SHOW_APP_OUTPUT=0 keeps the app's words from visitors, not from the log", async () => {
+test("failure: SHOW_APP_OUTPUT=never keeps the app's words from visitors, not from the log", async () => {
   const broken = "  broken:\n    command: echo secret words; exit 3\n";
   await using paastis = await startPaastis({
     config: `apps:\n${broken}`,
-    env: { SHOW_APP_OUTPUT: "0" },
+    env: { SHOW_APP_OUTPUT: "never" },
   });
   const said = await (await paastis.get("broken")).text();
   expect(said).toContain("exited with status 3");

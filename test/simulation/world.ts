@@ -245,8 +245,8 @@ function buildCore(deps: {
     policyOf: ({ key }) => policyFor(key),
     keyOf: (label) => label,
     defaultKey: null,
-    showAppOutput: true,
-    hold: { maxMs: 25_000, graceMs: 1000, maxPerApp: 50, maxTotal: 100 },
+    showAppOutput: "local",
+    hold: { maxMs: 25_000, graceMs: 1000, maxPerApp: 50, maxTotal: 100, maxUploads: 100 },
     isStopping: () => false,
   });
 }

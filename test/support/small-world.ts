@@ -91,8 +91,15 @@ export function createSmallWorld(
     policyOf,
     keyOf: (label) => label,
     defaultKey: null,
-    hold: { maxMs: 25_000, graceMs: 1000, maxPerApp: 10, maxTotal: 20, ...options.hold },
-    showAppOutput: true,
+    hold: {
+      maxMs: 25_000,
+      graceMs: 1000,
+      maxPerApp: 10,
+      maxTotal: 20,
+      maxUploads: 5,
+      ...options.hold,
+    },
+    showAppOutput: "always",
     isStopping: () => world.isStopping,
     ...options.deps,
   });
