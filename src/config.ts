@@ -109,6 +109,8 @@ export interface Config {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Key of the app that answers where no other does. */
   readonly defaultApp: string | null;
+  /** What carries the bytes. */
+  readonly engine: "fetch" | "socket";
   readonly hold: HoldLimits;
   /** Who is shown the last lines of output of an app that failed; `local`: clients on this machine. */
   readonly showAppOutput: "local" | "always" | "never";

@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 /** What `openDatabase` needs besides the file. */
 export interface DatabaseDeps {
   readonly log: Log;
-  /** Milliseconds since the epoch; names what is set aside. */
+  /** What the wall clock says, in milliseconds since the epoch; names what is set aside. */
   readonly now: () => number;
   /** SQL per version: the first makes an empty file version 1. Default: `MIGRATIONS`. */
   readonly migrations?: readonly string[];

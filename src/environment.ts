@@ -155,6 +155,12 @@ export const VARIABLES = {
     fallback: 30_000,
     doc: "Longest a hook may run before it is killed and counts as failed, in milliseconds.",
   }),
+  engine: variable<"fetch" | "socket">({
+    name: "ENGINE",
+    parser: oneOf(["fetch", "socket"]),
+    fallback: "fetch",
+    doc: "What carries the bytes: fetch, the runtime's own server, or socket, byte-exact and still on trial.",
+  }),
   holdMaxMs: variable({
     name: "HOLD_MAX_MS",
     parser: milliseconds(0),

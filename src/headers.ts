@@ -21,7 +21,12 @@ export const HOP_BY_HOP: readonly string[] = [
 
 /** What a client may have been told to say about itself; only a trusted proxy is believed. */
 export const CLIENT_CLAIMS: readonly string[] = [
+  "cf-connecting-ip",
   "forwarded",
+  "front-end-https",
+  "true-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
   "x-forwarded-by",
   "x-forwarded-for",
   "x-forwarded-host",
@@ -32,8 +37,24 @@ export const CLIENT_CLAIMS: readonly string[] = [
   "x-forwarded-scheme",
   "x-forwarded-server",
   "x-forwarded-ssl",
+  "x-host",
+  "x-original-host",
+  "x-original-url",
   "x-real-ip",
+  "x-rewrite-url",
+  "x-scheme",
 ];
+
+const CLAIMED: ReadonlySet<string> = new Set(CLIENT_CLAIMS);
+
+/**
+ * Whether a header is a client's claim about itself, under whatever name an app may read it: CGI,
+ * PHP, WSGI and Rack take `X_Real_Ip` for `X-Real-IP`.
+ * @param name in lower case
+ */
+export function isClientClaim(name: string): boolean {
+  return CLAIMED.has(name.includes("_") ? name.replaceAll("_", "-") : name);
+}
 
 /**
  * Must reach the other side although `Connection` names them: removing one of these changes who is
@@ -140,7 +161,7 @@ export function publicAddressOf(
  */
 export function setForwarded(headers: Headers, forwarding: Forwarding): void {
   const { peer } = forwarding;
-  if (!peer.trusted) for (const name of CLIENT_CLAIMS) headers.delete(name);
+  if (!peer.trusted) dropClaims(headers);
   if (!forwarding.enabled) return;
   if (peer.address !== "") append(headers, "x-forwarded-for", peer.address);
   headers.set("x-forwarded-proto", forwarding.public.scheme);
@@ -150,6 +171,13 @@ export function setForwarded(headers: Headers, forwarding: Forwarding): void {
   // same.
   if (headers.has("forwarded")) append(headers, "forwarded", `for=${forwardedNode(peer.address)}`);
   append(headers, "via", "1.1 paastis");
+}
+
+/** One look at each name costs less than one deletion per claim. */
+function dropClaims(headers: Headers): void {
+  const claims: string[] = [];
+  for (const name of headers.keys()) if (isClientClaim(name)) claims.push(name);
+  for (const name of claims) headers.delete(name);
 }
 
 /**

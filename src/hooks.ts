@@ -6,7 +6,7 @@ import type { App } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { HookCommands } from "./config.ts";
 import { messageOf } from "./errors.ts";
-import type { Log } from "./log.ts";
+import type { Log, LogFields } from "./log.ts";
 
 /** The moments a hook can stand at. */
 export type HookName = "beforeStart" | "afterStart" | "beforeStop" | "afterStop";
@@ -30,7 +30,7 @@ export interface HookRunner {
   run(name: HookName, call: HookCall): Promise<HookResult>;
   /** Runs one hook without anybody waiting for it; a failure is reported, and nothing else. */
   runLater(name: HookName, call: HookCall): void;
-  /** Waits for the hooks under way; each ends by its own time limit. */
+  /** Waits for the hooks under way; each ends by its own time limit, or 1 s after it where it cannot be killed. */
   close(): Promise<void>;
 }
 
@@ -43,6 +43,8 @@ export interface HookDeps {
   readonly log: Log;
   /** Called for every hook that failed. */
   readonly onFailure: (name: HookName, call: HookCall, why: string) => void;
+  /** Ends a process group with SIGKILL; throws as `process.kill` does, which is the default. */
+  readonly killGroup?: (pid: number) => void;
 }
 
 /** `PAASTIS_EVENT`, by hook. */
@@ -106,26 +108,33 @@ async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promi
     // A group of its own, so that what the hook started ends with it.
     detached: true,
   });
-  const kill = () => killGroup(child.pid);
+  const fields = { app: app.key, hook: EVENT_WORDS[name] };
+  const end = createEnd(deps, { pid: child.pid, fields });
   let isLate = false;
   const cancelTimer = deps.clock.after(deps.commands.timeoutMs, () => {
     isLate = true;
-    kill();
+    end.kill();
   });
-  signal?.addEventListener("abort", kill, { once: true });
-  const log = (line: string) => deps.log.info({ app: app.key, hook: EVENT_WORDS[name] }, line);
+  signal?.addEventListener("abort", end.kill, { once: true });
+  const log = (line: string) => deps.log.info(fields, line);
   const output = readLines([child.stdout, child.stderr], log);
   try {
-    const status = await child.exited;
+    const status = await Promise.race([child.exited, end.givenUp]);
     // A background process that keeps the pipes open must not keep the hook running.
-    kill();
+    if (status !== null) end.kill();
     await output.endWithin(deps.clock, OUTPUT_GRACE_MS);
-    if (isLate) return `it ran longer than ${deps.commands.timeoutMs} ms and was killed`;
+    if (isLate) {
+      const fate = status === null ? "could not be killed: it may still run" : "was killed";
+      return `it ran longer than ${deps.commands.timeoutMs} ms and ${fate}`;
+    }
     if (signal?.aborted) return ENDED;
     return status === 0 ? null : `it ended with status ${status}`;
   } finally {
     cancelTimer();
-    signal?.removeEventListener("abort", kill);
+    end.settle();
+    signal?.removeEventListener("abort", end.kill);
+    // One that lives on must not keep us from ending.
+    child.unref();
   }
 }
 
@@ -134,13 +143,47 @@ const ENDED = "it was ended because the program is stopping or the wake ended";
 /** How long output is read on after the command has ended: a daemon of its own group may hold the pipes open, ms. */
 const OUTPUT_GRACE_MS = 500;
 
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch (error) {
-    // ESRCH: the whole group has ended already, which is what we want.
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-  }
+/** How long a killed hook may take to end before nobody waits for it any more, ms. */
+const KILL_GRACE_MS = 400;
+
+/** How one hook is ended before its time. */
+interface End {
+  /** Kills the whole group. Never throws; safe to repeat. */
+  readonly kill: () => void;
+  /** `null` as soon as it lives on although it was to be killed: it became another user's, or is stuck. */
+  readonly givenUp: Promise<null>;
+  /** Frees the timer. */
+  readonly settle: () => void;
+}
+
+function createEnd(
+  deps: HookDeps,
+  hook: { readonly pid: number; readonly fields: LogFields },
+): End {
+  const { promise: givenUp, resolve } = Promise.withResolvers<null>();
+  const killGroup = deps.killGroup ?? sendKill;
+  let cancelGrace: (() => void) | null = null;
+  return {
+    kill() {
+      cancelGrace ??= deps.clock.after(KILL_GRACE_MS, () => resolve(null));
+      try {
+        killGroup(hook.pid);
+      } catch (error) {
+        // ESRCH: the whole group has ended already, which is what we want.
+        if (error instanceof Error && "code" in error && error.code === "ESRCH") return;
+        deps.log.warn(
+          { ...hook.fields, pid: hook.pid, reason: messageOf(error) },
+          "a hook could not be killed and may still run: let it end by itself, or as our own user",
+        );
+      }
+    },
+    givenUp,
+    settle: () => cancelGrace?.(),
+  };
+}
+
+function sendKill(pid: number): void {
+  process.kill(-pid, "SIGKILL");
 }
 
 /** Longest line that is passed on, in characters; the rest of it is dropped. */

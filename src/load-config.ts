@@ -194,6 +194,7 @@ function toConfig(
     },
     logLevel: values.logLevel,
     defaultApp: values.defaultApp,
+    engine: values.engine,
     hold: {
       maxMs: values.holdMaxMs,
       graceMs: values.holdGraceMs,

@@ -4,8 +4,11 @@ import { resolve } from "node:path";
 import type { TSchema } from "typebox";
 import { type Target, targetOf } from "./app.ts";
 import { checkShape, type Shape, show } from "./check-shape.ts";
+import type { Clock } from "./clock.ts";
+import { createSystemClock } from "./clock.ts";
 import type { AppsConfig, Declaration, HttpDeclaration, Rule, Settings } from "./config.ts";
 import { type AppEntry, PAASTIS_YML_SCHEMA, type RuleEntry } from "./paastis-yml-schema.ts";
+import { slowestMatchMs } from "./pattern-cost.ts";
 import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
 import { readYaml, type YamlPath, type YamlSource } from "./yaml-source.ts";
 
@@ -21,6 +24,13 @@ const STOP_TIMEOUT_SECONDS = 10;
 /** What only apps with a `command` can be told. */
 const PROCESS_KEYS = ["command", "cwd", "env", "port", "stop_signal", "stop_timeout"] as const;
 
+/** How long a rule with an `app_name` may hold up all requests, at most, for a host that anybody can make up, ms. */
+const MATCH_MS_MAX = 50;
+/** Patterns that are measured; a file has far fewer with an `app_name`. */
+const MEASURED_MAX = 200;
+/** So long patterns are measured in all, ms: a file full of slow ones must not hold up a program that runs. */
+const MEASURING_MS_MAX = 2000;
+
 /** Where problems go while one file is read. */
 interface Reader {
   readonly source: YamlSource;
@@ -31,10 +41,16 @@ interface Reader {
 }
 
 /**
- * Pure: touches no file. Collects all problems and never throws.
+ * Touches no file. Collects all problems and never throws. Patterns of rules with an `app_name` are measured, for up
+ * to about 2 s, because strangers choose what they are matched with.
  * @param folder the file's folder, absolute
+ * @param clock measures the patterns
  */
-export function parsePaastisYml(text: string, folder: string): AppsReading {
+export function parsePaastisYml(
+  text: string,
+  folder: string,
+  clock: Pick<Clock, "now"> = createSystemClock(),
+): AppsReading {
   const read = readYaml(text);
   if ("problems" in read) {
     const problems = read.problems.map(({ line, message }) => `line ${line}: ${message}`);
@@ -48,7 +64,7 @@ export function parsePaastisYml(text: string, folder: string): AppsReading {
     problem: (at, what) => problems.push(note(read.source, at, what)),
     warning: (at, what) => warnings.push(note(read.source, at, what)),
   };
-  const apps = readFile(reader);
+  const apps = readFile(reader, clock);
   return { apps, problems: inOrder(problems), warnings: inOrder(warnings) };
 }
 
@@ -83,7 +99,7 @@ interface CheckedFile {
   readonly rules?: readonly (Partial<RuleEntry> | undefined)[];
 }
 
-function readFile(reader: Reader): AppsConfig {
+function readFile(reader: Reader, clock: Pick<Clock, "now">): AppsConfig {
   // The schema is plain JSON Schema, of the kind that `Shape` describes.
   const shape = PAASTIS_YML_SCHEMA as TSchema as Shape;
   const checked = checkShape(shape, reader.source.value, [], reader.problem);
@@ -94,9 +110,11 @@ function readFile(reader: Reader): AppsConfig {
     entries.map(([name]) => name),
     reader,
   );
+  const rules = (file.rules ?? []).flatMap((entry, index) => readRule(entry ?? {}, index, reader));
+  reportSlow(reader, rules, clock);
   return {
     apps: entries.flatMap(([name, entry]) => readApp(name, entry, reader)),
-    rules: (file.rules ?? []).flatMap((entry, index) => readRule(entry ?? {}, index, reader)),
+    rules: rules.map(({ rule }) => rule),
   };
 }
 
@@ -112,7 +130,13 @@ function reportTwins(names: readonly string[], reader: Reader): void {
   }
 }
 
-function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): Rule[] {
+/** A rule, and where it stands in the file: others may be left out. */
+interface PlacedRule {
+  readonly rule: Rule;
+  readonly index: number;
+}
+
+function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): PlacedRule[] {
   const at = ["rules", index];
   const { pattern: source, app_name: appName } = entry;
   const pattern = source === undefined ? null : readPattern(source, [...at, "pattern"], reader);
@@ -126,7 +150,8 @@ function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): Rul
     checkText(text, [...at, "linked_apps", link]);
   });
   if (pattern === null) return [];
-  return [{ pattern, settings: appName === undefined ? settings : { ...settings, appName } }];
+  const complete = appName === undefined ? settings : { ...settings, appName };
+  return [{ rule: { pattern, settings: complete }, index }];
 }
 
 function readPattern(source: string, at: YamlPath, reader: Reader): RegExp | null {
@@ -136,6 +161,24 @@ function readPattern(source: string, at: YamlPath, reader: Reader): RegExp | nul
     const why = error instanceof Error ? error.message : String(error);
     reader.problem(at, `must be a regular expression: ${show(source)} is none (${why})`);
     return null;
+  }
+}
+
+/** A rule without an `app_name` is matched with the keys of apps only, which no stranger makes up. */
+function reportSlow(reader: Reader, rules: readonly PlacedRule[], clock: Pick<Clock, "now">): void {
+  const named = rules.filter(({ rule }) => rule.settings.appName !== undefined);
+  const endMs = clock.now() + MEASURING_MS_MAX;
+  for (const { rule, index } of named.slice(0, MEASURED_MAX)) {
+    if (clock.now() >= endMs) return;
+    const tookMs = slowestMatchMs(rule.pattern, MATCH_MS_MAX, clock.now);
+    if (tookMs <= MATCH_MS_MAX) continue;
+    reader.problem(
+      ["rules", index, "pattern"],
+      `must be simpler: ${show(rule.pattern.source)} took ${Math.round(tookMs)} ms to say no to a host name, ` +
+        `at most ${MATCH_MS_MAX} ms are allowed; with app_name it is tried on every unknown host, and anybody ` +
+        "can send such hosts and hold up all requests. Do not repeat what repeats already, as in (a+)+, or " +
+        "anchor it with ^ and $",
+    );
   }
 }
 

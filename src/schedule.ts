@@ -13,8 +13,12 @@ export function nextDueMs(expression: string, afterMs: number): number {
 }
 
 /**
- * Calls `work` whenever `expression` is due, until the returned function is called. A clock that jumps back or
- * forth delays one call at most: the next one is reckoned from the clock each time.
+ * Calls `work` whenever `expression` is due by the wall clock, until the returned function is called.
+ *
+ * A wall clock that jumps back by more than the wait makes the call that was planned come when its wait is over,
+ * and the next ones by the new time; one that jumps back by less, when its time comes again. So no call is more
+ * than one interval of the expression late. One that jumps forth, over however many due times, causes one call,
+ * at the end of the wait that was planned.
  */
 export function onSchedule(options: {
   readonly expression: string;
@@ -24,11 +28,13 @@ export function onSchedule(options: {
   const { clock, expression, work } = options;
   let cancel = plan();
   function plan() {
-    const nowMs = clock.now();
+    const nowMs = clock.wallMs();
     const dueMs = nextDueMs(expression, nowMs);
     return clock.after(dueMs - nowMs, () => {
-      // Timers end a little early at times, and weeks early where the wait is longer than they can be.
-      const isDue = clock.now() >= dueMs;
+      const endMs = clock.wallMs();
+      // Timers end a little early at times, and weeks early where the wait is longer than they can be: the same
+      // time is next then. An earlier one is next only after the clock was set back.
+      const isDue = endMs >= dueMs || nextDueMs(expression, endMs) < dueMs;
       cancel = plan();
       if (isDue) work();
     });

@@ -9,6 +9,7 @@ import type { Core } from "./core.ts";
 import { createCore } from "./core.ts";
 import type { Engine } from "./engines/engine.ts";
 import { createFetchEngine } from "./engines/fetch.ts";
+import { createSocketEngine } from "./engines/socket.ts";
 import { messageOf } from "./errors.ts";
 import { logEvents } from "./event-log.ts";
 import type { EventWriter } from "./event-store/event-writer.ts";
@@ -50,10 +51,15 @@ interface Base {
   readonly isStopping: () => boolean;
 }
 
+/** Declarations by provider and key: asked for every app whenever the file is read. */
+type Declared = ReadonlyMap<string, AppsConfig["apps"][number]>;
+
 /** A running program. */
 interface Program extends Base {
   /** What `paastis.yml` says now. */
   apps: AppsConfig;
+  /** The declarations of `apps`, as `byRef` has them; replaced together with it. */
+  declared: Declared;
   readonly storage: Storage;
   readonly providers: readonly Provider[];
   readonly events: EventBus;
@@ -105,13 +111,13 @@ async function build(base: Base): Promise<Program> {
   const random = Math.random;
   const storage = openStorage({ config, clock, random, log });
   // Read through this object by everything that must see a reload.
-  const live = { apps: config.apps };
+  const live = { apps: config.apps, declared: byRef(config.apps) };
   const { dataDir, instanceId } = storage;
   const declarations = () => live.apps.apps;
   const deps = { config, declarations, dataDir, instanceId, clock, random, log };
   const providers = await createProviders(deps);
   const events = createEventBus({
-    now: clock.now,
+    now: clock.wallMs,
     random,
     onListenerError: (error) => log.error({ reason: messageOf(error) }, "an event listener failed"),
   });
@@ -128,7 +134,7 @@ async function build(base: Base): Promise<Program> {
     events,
     hooks,
     probe: createProbe(fetch),
-    policyOf: (app) => policyOf(config, live.apps, app),
+    policyOf: (app) => policyOf(config, live, app),
     keyOf: (label) => resolveLabel(label, live.apps.rules),
     defaultKey: config.defaultApp,
     hold: config.hold,
@@ -152,16 +158,17 @@ function createHooks(base: Base, events: EventBus): HookRunner {
   });
 }
 
+function byRef({ apps }: AppsConfig): Declared {
+  return new Map(apps.map((entry) => [`${entry.provider}/${entry.key}`, entry]));
+}
+
 function policyOf(
   config: Config,
-  apps: AppsConfig,
+  { apps, declared }: Pick<Program, "apps" | "declared">,
   app: { readonly key: string; readonly ref: AppRef },
 ): Policy {
-  const declared = apps.apps.find(
-    (entry) => entry.provider === app.ref.provider && entry.key === app.key,
-  );
-  const subject = { key: app.key, declared: declared?.settings ?? null };
-  return policyFor(subject, { ...config, rules: apps.rules });
+  const settings = declared.get(`${app.ref.provider}/${app.key}`)?.settings ?? null;
+  return policyFor({ key: app.key, declared: settings }, { ...config, rules: apps.rules });
 }
 
 /** Takes up what an earlier run knew, and asks the providers; a slow one does not hold up the start. */
@@ -178,7 +185,8 @@ async function open({ core, storage, log, clock }: Program): Promise<void> {
 /** Listens until told to stop, then lets what is in flight finish. */
 async function run(program: Program, signals: ReturnType<typeof listenForSignals>): Promise<void> {
   const { config, clock, log, core } = program;
-  const engine = createFetchEngine({
+  const createEngine = config.engine === "socket" ? createSocketEngine : createFetchEngine;
+  const engine = createEngine({
     host: config.host,
     port: config.port,
     handler: core.handler,
@@ -242,6 +250,7 @@ function reload(program: Program): void {
   const { core, log } = program;
   try {
     program.apps = program.reload();
+    program.declared = byRef(program.apps);
   } catch (error) {
     log.error({ reason: messageOf(error) }, "paastis.yml is not taken over: the old rules stay");
     return;

@@ -51,7 +51,7 @@ export function openStorage(deps: {
     return memoryStorage(Bun.hash(config.dataDir).toString(36));
   }
   const usesFile = config.registryType === "sqlite" || config.eventsStoreType === "sqlite";
-  const database = usesFile ? openDatabaseIn(folder, { log, now: clock.now }) : null;
+  const database = usesFile ? openDatabaseIn(folder, { log, now: clock.wallMs }) : null;
   const inFile = (type: "sqlite" | "in-memory") => (type === "sqlite" ? database : null);
   const registryFile = inFile(config.registryType);
   const eventsFile = inFile(config.eventsStoreType);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setSystemTime, test } from "bun:test";
 
 import { createSystemClock, deadline, sleep } from "../src/clock.ts";
 import { createVirtualClock } from "./support/virtual-clock.ts";
@@ -29,6 +29,34 @@ describe("system clock", () => {
     expect(performance.now() - startMs).toBeGreaterThan(28);
     expect(cancelled).toBe(0);
     cancel();
+  });
+
+  test("system clock: a wall clock that is set moves wallMs, and leaves now as it is", () => {
+    const clock = createSystemClock();
+    const beforeMs = clock.now();
+    expect(Math.abs(clock.wallMs() - beforeMs)).toBeLessThan(1000);
+    try {
+      for (const jumpMs of [-3_600_000, 3_600_000]) {
+        setSystemTime(new Date(beforeMs + jumpMs));
+        expect(Math.abs(clock.wallMs() - (beforeMs + jumpMs))).toBeLessThan(1000);
+        expect(clock.now()).toBeGreaterThanOrEqual(beforeMs);
+        expect(clock.now()).toBeLessThan(beforeMs + 1000);
+      }
+    } finally {
+      setSystemTime();
+    }
+  });
+
+  test("system clock: now is whole, goes on, and never goes back", async () => {
+    const clock = createSystemClock();
+    let lastMs = clock.now();
+    const untilMs = lastMs + 20;
+    while (lastMs < untilMs) {
+      const nowMs = clock.now();
+      expect([Number.isInteger(nowMs), nowMs >= lastMs]).toEqual([true, true]);
+      lastMs = nowMs;
+      if (nowMs % 5 === 0) await sleep(clock, 1);
+    }
   });
 
   test("system clock: a wait of years does not end at once", async () => {

@@ -35,6 +35,7 @@ test("environment: with nothing but PROVIDER_NAME every default holds", () => {
     hookBeforeStop: null,
     hookAfterStop: null,
     hooksTimeoutMs: 30_000,
+    engine: "fetch",
     holdMaxMs: 25_000,
     holdGraceMs: 1000,
     holdMaxPerApp: 10_000,

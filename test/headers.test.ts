@@ -2,9 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { targetOf } from "../src/app.ts";
 import { createTrust, plainAddress } from "../src/client-address.ts";
 import {
+  CLIENT_CLAIMS,
   dropHopByHop,
   editAnswerHeaders,
   type Forwarding,
+  isClientClaim,
   type Leg,
   namedByConnection,
   publicAddressOf,
@@ -76,6 +78,26 @@ describe("forwarded", () => {
       "x-forwarded-port": "80",
       via: "1.1 paastis",
     });
+  });
+
+  const names = [
+    ...CLIENT_CLAIMS,
+    ...CLIENT_CLAIMS.map((name) => name.replaceAll("-", "_")),
+    "X_Forwarded-For",
+    "X-FORWARDED_HOST",
+  ];
+  test.each(names)("headers: an untrusted client cannot claim anything by %s", (name) => {
+    const headers = new Headers({ [name]: "evil", "x-own": "1", x_own_too: "2" });
+    setForwarded(headers, forwarding(false));
+    expect(Object.values(headers.toJSON())).not.toContain("evil");
+    expect([headers.get("x-own"), headers.get("x_own_too")]).toEqual(["1", "2"]);
+  });
+
+  test("headers: every name that apps are known to take a client's address, scheme or URL from is a claim", () => {
+    const known =
+      "x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip x-original-url x-rewrite-url " +
+      "x-original-host x-host x-forwarded-server x-forwarded-scheme x-forwarded-ssl x-scheme front-end-https";
+    for (const name of known.split(" ")) expect([name, isClientClaim(name)]).toEqual([name, true]);
   });
 
   test("headers: a trusted proxy's claims are kept and ours appended", () => {

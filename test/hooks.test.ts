@@ -23,7 +23,11 @@ function callOf(changes: Partial<HookCall> = {}): HookCall {
   return { app: sampleApp(), reason: "GET / from 192.0.2.1", upstream: "", ...changes };
 }
 
-function hooksWith(commands: Partial<HookCommands>, environment: Record<string, string> = {}) {
+function hooksWith(
+  commands: Partial<HookCommands>,
+  environment: Record<string, string> = {},
+  killGroup?: (pid: number) => void,
+) {
   const { log, lines } = recordingLog();
   const failures: { name: HookName; why: string }[] = [];
   const runner: HookRunner = createHookRunner({
@@ -32,6 +36,7 @@ function hooksWith(commands: Partial<HookCommands>, environment: Record<string, 
     clock: createSystemClock(),
     log,
     onFailure: (name, _call, why) => failures.push({ name, why }),
+    ...(killGroup && { killGroup }),
   });
   return { runner, lines, failures, said: () => lines.map(({ message }) => message) };
 }
@@ -219,6 +224,54 @@ describe("hooks", () => {
     expect(result).toEqual({ ok: false, why: "it ran longer than 300 ms and was killed" });
     const pid = await pidIn(file);
     await until(() => !isAlive(pid));
+  });
+
+  test("hooks: one that may not be killed has failed at its limit, and is not waited for", async () => {
+    let group = 0;
+    const refuse = (pid: number) => {
+      group = pid;
+      throw Object.assign(new Error("kill() failed: EPERM"), { code: "EPERM" });
+    };
+    const { runner, failures, lines } = hooksWith(
+      { timeoutMs: 200, beforeStart: "echo on; exec sleep 30" },
+      {},
+      refuse,
+    );
+    const startMs = performance.now();
+    try {
+      runner.runLater("beforeStart", callOf());
+      await runner.close();
+      expect(performance.now() - startMs).toBeLessThan(200 + 1000 + 300);
+      expect(isAlive(group)).toBe(true);
+      expect(failures).toEqual([
+        {
+          name: "beforeStart",
+          why: "it ran longer than 200 ms and could not be killed: it may still run",
+        },
+      ]);
+      const warnings = lines.filter(({ level }) => level === "warn");
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]?.fields).toMatchObject({ app: "shop", hook: "before_start", pid: group });
+    } finally {
+      process.kill(-group, "SIGKILL");
+    }
+  });
+
+  test("hooks: an end that is refused by the system does not hold up who asked for it", async () => {
+    let group = 0;
+    const refuse = (pid: number) => {
+      group = pid;
+      throw Object.assign(new Error("kill() failed: EPERM"), { code: "EPERM" });
+    };
+    const { runner } = hooksWith({ beforeStop: "exec sleep 30" }, {}, refuse);
+    const controller = new AbortController();
+    const running = runner.run("beforeStop", callOf({ signal: controller.signal }));
+    controller.abort(new Error("stop"));
+    try {
+      expect((await running).ok).toBe(false);
+    } finally {
+      process.kill(-group, "SIGKILL");
+    }
   });
 
   test("hooks: what it leaves in the background ends with it, and does not hold it up", async () => {

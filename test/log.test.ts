@@ -1,12 +1,14 @@
 /** The log: JSON lines for programs, pleasant lines for people, nothing harmful for both. */
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { durationText } from "../src/durations.ts";
 import { PaastisError } from "../src/errors.ts";
 import { EVENT_NAMES } from "../src/events.ts";
 import { createLog, type Log, type LogOptions } from "../src/log.ts";
 import { TEXT_CHARS_MAX } from "../src/log-safety.ts";
+import { tempDir } from "./support/temp-dir.ts";
 
 const AT_MS = new Date(2026, 0, 2, 8, 41, 7, 5).getTime();
 const ESCAPE = "\x1b";
@@ -28,7 +30,7 @@ function record(options: {
   let text = "";
   const log = createLog({
     level,
-    clock: { now: () => AT_MS },
+    clock: { wallMs: () => AT_MS },
     stream: {
       isTTY: terminal !== undefined,
       columns: terminal?.columns ?? 100,
@@ -122,6 +124,82 @@ describe("for programs", () => {
     }
     expect(lines()).toHaveLength(6);
     expect(performance.now() - beganMs).toBeLessThan(1000);
+  });
+});
+
+/** What a process says into a pipe that nobody reads until it is done, and how its memory has grown then, in MB. */
+async function chatter(lines: number): Promise<{ lines: string[]; grownMB: number }> {
+  const program = `
+    import { writeFileSync } from "node:fs";
+    import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/log.ts"))};
+    const stream = {
+      isTTY: false,
+      write: (text, written) =>
+        process.stdout.write(text, text.includes("were dropped") ? () => process.exit() : written),
+    };
+    const log = createLog({ level: "info", stream, clock: { wallMs: () => 0 } });
+    const text = "x".repeat(1000);
+    log.info({}, "first");
+    const beforeBytes = process.memoryUsage().rss;
+    for (let n = 1; n <= ${lines}; n += 1) {
+      log.info({ n }, text);
+      if (n % 1000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    writeFileSync(process.env.DONE, String((process.memoryUsage().rss - beforeBytes) / 1e6));
+    setInterval(() => undefined, 1000);`;
+  using folder = tempDir();
+  const env = {
+    ...process.env,
+    BUN: process.execPath,
+    PROGRAM: program,
+    DONE: folder.file("done"),
+  };
+  const reader = 'until [ -s "$DONE" ]; do sleep 0.05; done; cat';
+  const command = `"$BUN" --no-install -e "$PROGRAM" | { ${reader}; }`;
+  const child = Bun.spawn(["/bin/sh", "-c", command], { env, stdout: "pipe" });
+  const text = await child.stdout.text();
+  const grownMB = Number(readFileSync(env.DONE, "utf8"));
+  return { lines: text.split("\n").slice(0, -1), grownMB };
+}
+
+describe("without a reader", () => {
+  test("log: what nobody reads does not fill memory, and what was dropped is counted", async () => {
+    const { lines, grownMB } = await chatter(100_000);
+    const last = JSON.parse(lines.at(-1) ?? "");
+    expect(last).toMatchObject({ level: "warn", msg: expect.stringContaining("were dropped") });
+    // The first line, those that were kept, and the warning.
+    expect(lines.length - 2 + last.dropped).toBe(100_000);
+    expect(last.dropped).toBeGreaterThan(80_000);
+    expect(grownMB).toBeLessThan(80);
+  }, 20_000);
+
+  test("log: lines are taken again once there is room, and dropping again is said again", () => {
+    const waiting: (() => void)[] = [];
+    const lines: string[] = [];
+    const log = createLog({
+      level: "info",
+      clock: { wallMs: () => AT_MS },
+      stream: {
+        isTTY: false,
+        write(text, written) {
+          lines.push(text);
+          if (written) waiting.push(written);
+          return false;
+        },
+      },
+    });
+    const said = () => JSON.parse(lines.at(-1) ?? "");
+    for (const round of [1, 2]) {
+      for (let n = 0; n < 20_000; n += 1) log.error({ round }, "x".repeat(1000));
+      const written = lines.length;
+      log.error({ round }, "dropped as well");
+      expect(lines).toHaveLength(written);
+      for (const done of waiting.splice(0)) done();
+      expect(said()).toMatchObject({ level: "warn", dropped: expect.any(Number) });
+      log.info({}, `round ${round} is over`);
+      expect(said().msg).toBe(`round ${round} is over`);
+    }
+    expect(lines.filter((line) => line.includes('"dropped":'))).toHaveLength(2);
   });
 });
 
@@ -277,7 +355,7 @@ async function inTerminal(env: Record<string, string>): Promise<string> {
   let text = "";
   const program = `
     import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/log.ts"))};
-    const log = createLog({ level: "info", stream: process.stdout, clock: { now: () => 0 } });
+    const log = createLog({ level: "info", stream: process.stdout, clock: { wallMs: () => 0 } });
     log.info({ app: "shop", event: "APP_STARTED", durationMs: 5 }, "awake");`;
   const child = Bun.spawn([process.execPath, "--no-install", "-e", program], {
     env,

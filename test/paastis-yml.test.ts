@@ -317,3 +317,69 @@ test("paastis.yml: the schema says the same as the checks, and every setting is 
     expect(`${name}: ${entry.$comment}`).toMatch(/^\w+: [a-z]/);
   }
 });
+
+describe("paastis.yml: patterns that strangers can make slow", () => {
+  const named = (patterns: readonly string[]) =>
+    parse(
+      `rules:\n${patterns.map((text) => `  - { pattern: '${text}', app_name: x }\n`).join("")}`,
+    );
+
+  test.each([
+    "^review-((\\w|-)+)+-front$",
+    "^(app|web)-review-((\\w|-)+)+-front$",
+    "^pr(\\d+)-(([a-z]|-)+)+-front$",
+    "(x+x+)+y",
+    "^(\\w+-?)+!$",
+  ])("paastis.yml: with app_name, %s is refused, with its line and its time", (pattern) => {
+    const { problems } = named(["^a$", pattern]);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(/^line 3: rules\[1\]\.pattern must be simpler: .* took \d+ ms/);
+    expect(problems[0]).toContain("anybody can send such hosts");
+  });
+
+  test("paastis.yml: without app_name nobody can choose what a pattern is matched with", () => {
+    expect(
+      parse("rules:\n  - { pattern: '^([a-z]+)*$', app_max_idle_time: 1 }\n").problems,
+    ).toEqual([]);
+  });
+
+  test("paastis.yml: a hundred good patterns are measured in no time, and none is refused", () => {
+    const patterns = Array.from(
+      { length: 100 },
+      (_, n) => `^app${n}-(\\w+)-pr(\\d+)-(back|front)$`,
+    );
+    expect(named(patterns).problems).toEqual([]);
+    const beganMs = performance.now();
+    named(patterns);
+    const measuredMs = performance.now() - beganMs;
+    const plainMs = performance.now();
+    parse(`rules:\n${patterns.map((text) => `  - { pattern: '${text}', health: /x }\n`).join("")}`);
+    expect(measuredMs - (performance.now() - plainMs)).toBeLessThan(20);
+  });
+
+  test("paastis.yml: one pause of the machine refuses nothing, and a file of slow ones is soon over", () => {
+    let nowMs = 0;
+    let reads = 0;
+    const once = {
+      now() {
+        reads += 1;
+        // In the middle of the first match.
+        if (reads === 4) nowMs += 1000;
+        return nowMs;
+      },
+    };
+    const text = "rules:\n  - { pattern: '^a$', app_name: x }\n";
+    expect(parsePaastisYml(text, "/base", once).problems).toEqual([]);
+    expect(reads).toBeGreaterThan(4);
+    const slow = {
+      now() {
+        nowMs += 60;
+        return nowMs;
+      },
+    };
+    const many = `rules:\n${"  - { pattern: '^a$', app_name: x }\n".repeat(150)}`;
+    const { problems } = parsePaastisYml(many, "/base", slow);
+    expect(problems.length).toBeGreaterThan(3);
+    expect(problems.length).toBeLessThan(12);
+  });
+});

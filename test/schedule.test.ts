@@ -47,7 +47,7 @@ function scheduled(expression: string, clock: Clock) {
 /** The clock of a test, whose longer timers end a millisecond early, as a real one's can. */
 function earlyClock(clock: VirtualClock): Clock {
   return {
-    now: clock.now,
+    ...clock,
     after: (delayMs, callback) => clock.after(delayMs > 100 ? delayMs - 1 : delayMs, callback),
   };
 }
@@ -107,7 +107,7 @@ describe("schedule", () => {
   test("schedule: what is due in half a year is not called when the longest timer ends", async () => {
     const clock = createVirtualClock(START_MS);
     const limited: Clock = {
-      now: clock.now,
+      ...clock,
       after: (delayMs, callback) => clock.after(Math.min(delayMs, 0x7fffffff), callback),
     };
     const { calledMs, end } = scheduled("0 12 10 9 *", limited);
@@ -119,20 +119,43 @@ describe("schedule", () => {
   });
 
   for (const [jump, jumpMs] of [
+    ["back by an hour", -60 * MINUTE_MS],
     ["back by a day", -DAY_MS],
+    ["back by half a minute", -30_000],
+    ["back by a moment", -3],
+    ["forth by an hour", 60 * MINUTE_MS],
     ["forth by a day", DAY_MS],
   ] as const) {
-    test(`schedule: a clock that jumps ${jump} delays one call at most`, async () => {
+    test(`schedule: a wall clock set ${jump} stops it for no longer than an interval`, async () => {
       const clock = createVirtualClock(START_MS);
-      let offsetMs = 0;
-      const jumping: Clock = { now: () => clock.now() + offsetMs, after: clock.after };
-      const { calledMs, end } = scheduled("* * * * *", jumping);
-      await clock.advance(MINUTE_MS);
-      offsetMs = jumpMs;
-      await clock.advance(10 * MINUTE_MS);
+      const { calledMs, end } = scheduled("* * * * *", clock);
+      await clock.advance(MINUTE_MS + 20_000);
+      clock.setWall(jumpMs);
+      await clock.advance(9 * MINUTE_MS);
       end();
-      expect(calledMs.length).toBeGreaterThanOrEqual(10);
-      expect(calledMs.length).toBeLessThanOrEqual(12);
+      const gapsMs = calledMs.slice(1).map((atMs, index) => atMs - (calledMs[index] ?? 0));
+      expect(Math.max(...gapsMs)).toBeLessThan(2 * MINUTE_MS);
+      expect(Math.min(...gapsMs)).toBeGreaterThanOrEqual(MINUTE_MS);
+      expect(calledMs.length).toBeGreaterThanOrEqual(9);
     });
   }
+
+  test("schedule: set back by hours it goes on without a pause, and calls once for what is due", async () => {
+    const clock = createVirtualClock(START_MS);
+    const { calledMs, end } = scheduled("* * * * *", clock);
+    await clock.advance(MINUTE_MS);
+    clock.setWall(-5 * 60 * MINUTE_MS);
+    await clock.advance(3 * MINUTE_MS);
+    end();
+    expect(calledMs).toEqual([1, 2, 3, 4].map((minute) => minute * MINUTE_MS));
+  });
+
+  test("schedule: it follows the wall clock, whatever steady time says", async () => {
+    const clock = createVirtualClock(START_MS);
+    clock.setWall(30_000);
+    const { calledMs, end } = scheduled("* * * * *", clock);
+    await clock.advance(2 * MINUTE_MS);
+    end();
+    expect(calledMs).toEqual([30_000, 90_000]);
+  });
 });

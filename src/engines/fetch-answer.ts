@@ -51,10 +51,12 @@ export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Res
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
+        if (isEnded) return;
         if (!done) return controller.enqueue(value);
         controller.close();
         end("complete");
       } catch (error) {
+        if (isEnded) return;
         controller.error(error);
         end("broken");
       }
@@ -99,18 +101,24 @@ function streamOf(
   options: { readonly finish: () => Promise<void>; readonly log: Log },
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
+  let hasLeft = false;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await pieces.next();
+        if (hasLeft) return;
         if (done === true) controller.close();
         else controller.enqueue(encoder.encode(value));
       } catch (error) {
+        if (hasLeft) return;
         options.log.warn({ reason: messageOf(error) }, "an answer of ours broke off");
         controller.error(error);
       }
     },
-    cancel: options.finish,
+    cancel() {
+      hasLeft = true;
+      return options.finish();
+    },
   });
 }
 

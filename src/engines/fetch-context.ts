@@ -5,10 +5,20 @@ import type { Config } from "../config.ts";
 import type { Forwarding, Leg } from "../headers.ts";
 import { publicAddressOf } from "../headers.ts";
 import type { Log } from "../log.ts";
-import type { Admission, Decision, Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
+import type {
+  Admission,
+  Answer,
+  Decision,
+  Exchange,
+  ForwardFailure,
+  Held,
+  RequestHandler,
+  RequestHead,
+} from "./engine.ts";
 import { answerToNobody, responseOf } from "./fetch-answer.ts";
 import type { Completions } from "./fetch-completion.ts";
 import type { Limits } from "./fetch-deadline.ts";
+import type { Silence } from "./fetch-silence.ts";
 
 /** A client's WebSocket and the target's, for the engine that must close them. */
 export interface OpenBridge {
@@ -27,6 +37,9 @@ export interface FetchContext {
   readonly forwarded: Config["forwarded"];
   readonly isTrusted: (address: string) => boolean;
   readonly completions: Completions;
+  readonly silence: Silence;
+  /** Gives up idle connections, when we have nothing left to open new ones with. */
+  readonly relieve: () => void;
   readonly bridges: Set<OpenBridge>;
 }
 
@@ -74,6 +87,35 @@ export function legOf(journey: Journey, exchange: Exchange): Leg {
   return { public: journey.forwarding.public, target, host };
 }
 
+/** Reports an attempt that came to nothing; follow the admission instead. */
+export function reportFailure(
+  context: FetchContext,
+  exchange: Exchange,
+  failure: ForwardFailure,
+): Admission {
+  if (failure.kind === "exhausted") context.relieve();
+  return context.handler.failed(exchange, failure);
+}
+
+/** An answer of our own, and what its connection is allowed afterwards. */
+export function ownAnswer(context: FetchContext, request: Request, answer: Answer): Response {
+  const { log, silence } = context;
+  const { body } = answer;
+  if (typeof body === "string" || request.method === "HEAD") {
+    silence.idle(request);
+    return responseOf(answer, request.method, log);
+  }
+  silence.underWay(request);
+  const watched = { ...answer, body: withEnd(body, () => silence.idle(request)) };
+  return responseOf(watched, request.method, log);
+}
+
+/** The same pieces; `onEnd` is called after the last, not when they were ended before. */
+async function* withEnd(pieces: AsyncIterable<string>, onEnd: () => void): AsyncGenerator<string> {
+  yield* pieces;
+  onEnd();
+}
+
 /** Follows admissions, attempt after attempt, until the client has its answer or has left. */
 export async function conduct(
   context: FetchContext,
@@ -83,16 +125,17 @@ export async function conduct(
     readonly attempt: (exchange: Exchange) => Promise<Outcome>;
   },
 ): Promise<Response | undefined> {
-  const { signal } = journey.request;
+  const { request } = journey;
+  if (plan.admission.kind !== "answer") context.silence.underWay(request);
   let next: Outcome = plan.admission;
   for (;;) {
     switch (next.kind) {
       case "carried":
         return next === GONE ? answerToNobody() : next.response;
       case "answer":
-        return responseOf(next.answer, journey.head.method, context.log);
+        return ownAnswer(context, request, next.answer);
       case "held":
-        next = (await decisionOf(next, signal)) ?? GONE;
+        next = (await decisionOf(next, request.signal)) ?? GONE;
         break;
       case "forward":
         next = await plan.attempt(next);

@@ -1,21 +1,29 @@
 /** What went wrong between us and a target, in the words of the seam. */
 
+import { closeSync, openSync } from "node:fs";
+import { devNull } from "node:os";
 import { messageOf } from "../errors.ts";
 import type { ForwardFailure } from "./engine.ts";
+
+/** We have no descriptors, ports or memory left: nothing was even tried. */
+const EXHAUSTED_CODES: ReadonlySet<string> = new Set([
+  "EADDRNOTAVAIL",
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  "ENOMEM",
+]);
 
 /** The connection was never made; whatever is not in here happened after that. */
 const UNREACHABLE_CODES: ReadonlySet<string> = new Set([
   "ConnectionRefused",
   "EACCES",
-  "EADDRNOTAVAIL",
   "EAI_AGAIN",
   "ECONNREFUSED",
   "EHOSTDOWN",
   "EHOSTUNREACH",
-  "EMFILE",
   "ENETDOWN",
   "ENETUNREACH",
-  "ENFILE",
   "ENOENT",
   "ENOTFOUND",
   "EPERM",
@@ -49,8 +57,31 @@ export function isIdempotent(method: string): boolean {
 /** Reads what `fetch`, or `ws`, threw. */
 export function failureOf(thrown: unknown): Pick<ForwardFailure, "kind" | "message"> {
   const code = codeOf(thrown);
-  const unreachable = UNREACHABLE_CODES.has(code) || TLS_CODE.test(code);
-  return { kind: unreachable ? "unreachable" : "broken", message: shortMessage(thrown, code) };
+  if (EXHAUSTED_CODES.has(code)) return exhaustedBy(code);
+  if (!UNREACHABLE_CODES.has(code) && !TLS_CODE.test(code)) {
+    return { kind: "broken", message: shortMessage(thrown, code) };
+  }
+  const shortage = shortageHere();
+  if (shortage !== null) return exhaustedBy(shortage);
+  return { kind: "unreachable", message: shortMessage(thrown, code) };
+}
+
+function exhaustedBy(code: string): Pick<ForwardFailure, "kind" | "message"> {
+  return { kind: "exhausted", message: `nothing left here to open a connection with (${code})` };
+}
+
+/**
+ * For a target with a name Bun says "refused" or "not found" when it has no descriptors left (seen
+ * in 1.4.5), so we look whether one can be had.
+ */
+function shortageHere(): string | null {
+  try {
+    closeSync(openSync(devNull, "r"));
+    return null;
+  } catch (error) {
+    const code = codeOf(error);
+    return EXHAUSTED_CODES.has(code) ? code : null;
+  }
 }
 
 function codeOf(thrown: unknown): string {

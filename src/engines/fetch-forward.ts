@@ -10,6 +10,7 @@ import {
   type Journey,
   legOf,
   type Outcome,
+  reportFailure,
 } from "./fetch-context.ts";
 import { type Expiry, hasDeadline, watchAttempt } from "./fetch-deadline.ts";
 import { failureOf, isIdempotent } from "./fetch-failure.ts";
@@ -40,7 +41,7 @@ async function attempt(context: FetchContext, trip: Trip, exchange: Exchange): P
     handler.release(exchange);
     return GONE;
   }
-  if (!(reached instanceof Response)) return handler.failed(exchange, reached);
+  if (!(reached instanceof Response)) return reportFailure(context, exchange, reached);
 
   const replayable = isUntouched(trip.request) && isIdempotent(trip.head.method);
   const answerHead = {
@@ -82,7 +83,8 @@ async function reach(
     const failure = expiry ?? failureOf(error);
     const isUnseen = expiry === undefined && failure.kind === "unreachable";
     const isHarmless = isUnseen || isIdempotent(trip.head.method);
-    return { ...failure, replayable: isHarmless && isUntouched(request) };
+    const isWorthwhile = isHarmless && failure.kind !== "exhausted";
+    return { ...failure, replayable: isWorthwhile && isUntouched(request) };
   } finally {
     endWatch();
   }
@@ -147,16 +149,18 @@ function passOn(
   passage: { readonly trip: Trip; readonly exchange: Exchange },
   response: Response,
 ): Response {
-  const { handler, completions, log } = context;
+  const { handler, completions, log, silence } = context;
   const { trip, exchange } = passage;
   editAnswerHeaders(response.headers, legOf(trip, exchange));
   const release = () => handler.release(exchange);
   if (!isStreamed(response)) {
+    silence.keptAlive(trip.request);
     completions.add(trip.request, release);
     return response;
   }
   return streamed(response, (end) => {
     if (end === "left") return release();
+    silence.keptAlive(trip.request);
     if (end === "broken" && !trip.request.signal.aborted) {
       const fields = { app: exchange.app.key, upstream: exchange.target.origin };
       log.warn(fields, "an app broke its answer off, and so did we towards the client");

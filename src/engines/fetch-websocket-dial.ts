@@ -4,7 +4,14 @@ import type { IncomingMessage } from "node:http";
 import { WebSocket as WebSocketClient } from "ws";
 import { dropHopByHop, editAnswerHeaders, setDestination, setForwarded } from "../headers.ts";
 import type { Exchange } from "./engine.ts";
-import { type FetchContext, GONE, type Journey, legOf, type Outcome } from "./fetch-context.ts";
+import {
+  type FetchContext,
+  GONE,
+  type Journey,
+  legOf,
+  type Outcome,
+  reportFailure,
+} from "./fetch-context.ts";
 import { type Expiry, hasDeadline, watchAttempt } from "./fetch-deadline.ts";
 import { failureOf } from "./fetch-failure.ts";
 import { headersOfMessage, relay } from "./fetch-websocket-refusal.ts";
@@ -89,7 +96,10 @@ export async function dial(
       return relay(context, { ...call, exchange }, reply);
     case "failed":
       reply.line?.upstream.terminate();
-      return handler.failed(exchange, { ...reply.failure, replayable: true });
+      return reportFailure(context, exchange, {
+        ...reply.failure,
+        replayable: reply.failure.kind !== "exhausted",
+      });
   }
 }
 

@@ -30,7 +30,7 @@ export async function relay(
     readonly line: { readonly upstream: WebSocketClient };
   },
 ): Promise<Outcome> {
-  const { handler, completions } = context;
+  const { handler, completions, silence } = context;
   const { journey, exchange } = call;
   const { answer } = refusal;
   const { upstream } = refusal.line;
@@ -51,6 +51,7 @@ export async function relay(
   const finish = () => {
     signal.removeEventListener("abort", hangUp);
     hangUp();
+    if (!signal.aborted) silence.keptAlive(journey.request);
     completions.add(journey.request, () => handler.release(exchange));
   };
   signal.addEventListener("abort", hangUp, { once: true });
@@ -64,7 +65,8 @@ export async function relay(
   } catch (error) {
     hangUp();
     if (!signal.aborted) {
-      return handler.failed(exchange, { ...failureOf(error), replayable: true });
+      // Its head has come: whatever this was, it is no shortage of connections.
+      return handler.failed(exchange, { ...failureOf(error), kind: "broken", replayable: true });
     }
     handler.release(exchange);
     return GONE;

@@ -7,12 +7,18 @@ import type { Config } from "../config.ts";
 import { ANSWER_CODES, type AnswerCode, messageOf, PaastisError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Engine, RequestHandler } from "./engine.ts";
-import { responseOf } from "./fetch-answer.ts";
 import { createCompletions } from "./fetch-completion.ts";
-import { beginJourney, type FetchContext } from "./fetch-context.ts";
+import { beginJourney, type FetchContext, ownAnswer } from "./fetch-context.ts";
 import { forward } from "./fetch-forward.ts";
 import { headOf, isWebSocketUpgrade, refusalOf } from "./fetch-request.ts";
+import {
+  createRelief,
+  createSilence,
+  SILENCE_LIMITS,
+  type SilenceLimits,
+} from "./fetch-silence.ts";
 import { createStop } from "./fetch-stop.ts";
+import { warmUpFetch } from "./fetch-warm-up.ts";
 import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
 
 export interface FetchEngineOptions {
@@ -27,17 +33,9 @@ export interface FetchEngineOptions {
   /** Longest to wait for an answer's head; `null`: no limit. */
   readonly responseTimeoutMs: number | null;
   readonly forwarded: Config["forwarded"];
+  /** How long clients' connections may be silent; `SILENCE_LIMITS` unless given. */
+  readonly silence?: Partial<SilenceLimits>;
 }
-
-/**
- * How long a connection may be silent while a request is under way, in seconds. It stays on the
- * connection afterwards, so it is finite; more than 239 minutes would overflow the runtime's timer
- * wheel.
- */
-const SILENCE_MAX_S = 3600;
-
-/** How long a connection may be idle before its first request, in seconds. */
-const IDLE_MAX_S = 60;
 
 /**
  * Listens, at once.
@@ -45,6 +43,7 @@ const IDLE_MAX_S = 60;
  */
 export function createFetchEngine(options: FetchEngineOptions): Engine {
   const { handler, clock, log } = options;
+  const silence = { ...SILENCE_LIMITS, ...options.silence };
   const context: FetchContext = {
     handler,
     clock,
@@ -53,9 +52,12 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
     forwarded: options.forwarded,
     isTrusted: createTrust(options.forwarded.trustedProxies),
     completions: createCompletions(clock, () => server),
+    silence: createSilence(silence, () => server),
+    relieve: createRelief(clock, () => server),
     bridges: new Set(),
   };
-  const server = listen(context, options);
+  warmUpFetch();
+  const server = listen(context, options, silence.idleS);
   return {
     name: "fetch",
     // A TCP listener always has one; the type also covers unix sockets.
@@ -67,7 +69,7 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
   };
 }
 
-function listen(context: FetchContext, options: FetchEngineOptions): Server<Bridge> {
+function listen(context: FetchContext, options: FetchEngineOptions, idleS: number): Server<Bridge> {
   try {
     return Bun.serve<Bridge>({
       hostname: options.host,
@@ -76,7 +78,7 @@ function listen(context: FetchContext, options: FetchEngineOptions): Server<Brid
       // Outside of development Bun shares the port by default: two instances would take turns
       // unnoticed.
       reusePort: false,
-      idleTimeout: IDLE_MAX_S,
+      idleTimeout: idleS,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: (request, server) => serve(context, request, server),
       // Only reached when an answer's body breaks together with its head.
@@ -97,13 +99,13 @@ async function serve(
   request: Request,
   server: Server<Bridge>,
 ): Promise<Response | undefined> {
+  // Until it is held or forwarded nothing waits, so the short limit of the listener cannot cut it.
   try {
-    server.timeout(request, SILENCE_MAX_S);
     const head = headOf(request, server);
     const refusal = refusalOf(request, head);
     if (refusal !== null) {
       const answer = context.handler.refuse(refusal.code, refusal.why, head);
-      return responseOf(answer, head.method, context.log);
+      return ownAnswer(context, request, answer);
     }
     const journey = beginJourney(context, { request, head });
     if (isWebSocketUpgrade(head)) return await bridge(context, journey, server);
@@ -111,6 +113,7 @@ async function serve(
   } catch (error) {
     const stack = error instanceof Error ? error.stack : undefined;
     context.log.error({ reason: messageOf(error), stack }, "a request broke: please report it");
+    context.silence.idle(request);
     return plainAnswer("internal");
   }
 }

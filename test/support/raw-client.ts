@@ -38,10 +38,16 @@ export interface RawClient extends Disposable {
   resume(): void;
 }
 
-/** Connects to a port of this machine. */
-export async function connectRaw(port: number): Promise<RawClient> {
+/**
+ * Connects to a port of this machine.
+ * @param options.allowHalfOpen goes on reading after `end`
+ */
+export async function connectRaw(
+  port: number,
+  options: { readonly allowHalfOpen?: boolean } = {},
+): Promise<RawClient> {
   const state = { text: "", at: 0, closed: false, reset: false };
-  const socket = await open(port);
+  const socket = await open(port, options.allowHalfOpen ?? false);
   socket.on("data", (data: Buffer) => {
     state.text += data.toString("latin1");
   });
@@ -92,9 +98,10 @@ export async function exchangeRaw(port: number, request: string): Promise<RawAns
   return await client.answer({ method: request.slice(0, request.indexOf(" ")) });
 }
 
-function open(port: number): Promise<Socket> {
+function open(port: number, allowHalfOpen: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen });
+    if (allowHalfOpen) socket.on("end", () => socket.end());
     socket.once("connect", () => resolve(socket));
     socket.once("error", reject);
   });

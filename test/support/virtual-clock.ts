@@ -11,12 +11,15 @@ interface Timer {
 export interface VirtualClock extends Clock {
   /** Lets `durationMs` pass: fires what falls due, in order, and lets all that follows from it happen. */
   advance(durationMs: number): Promise<void>;
+  /** Sets the wall clock, and nothing else, forth by `byMs`; back when negative. */
+  setWall(byMs: number): void;
   /** Timers that are set. */
   pending(): number;
 }
 
 export function createVirtualClock(startMs = 1_700_000_000_000): VirtualClock {
   let nowMs = startMs;
+  let wallAheadMs = 0;
   let order = 0;
   const timers = new Set<Timer>();
   function next(untilMs: number): Timer | null {
@@ -33,6 +36,10 @@ export function createVirtualClock(startMs = 1_700_000_000_000): VirtualClock {
   }
   return {
     now: () => nowMs,
+    wallMs: () => nowMs + wallAheadMs,
+    setWall(byMs) {
+      wallAheadMs += byMs;
+    },
     after(delayMs, callback) {
       order += 1;
       const timer = { dueMs: nowMs + Math.max(0, delayMs), order, callback };

@@ -1,7 +1,7 @@
-/** Apps and clients that speak WebSocket through a fetch engine. */
+/** Apps and clients that speak WebSocket through an engine. */
 
 import { expect } from "bun:test";
-import { startTestEngine, type TestEngine } from "./fetch-engine.ts";
+import type { StartEngine, TestEngine } from "./engine-under-test.ts";
 import { connectRaw } from "./raw-client.ts";
 import { startScriptedUpstream, type UpstreamRequest } from "./scripted-upstream.ts";
 import { until } from "./until.ts";
@@ -10,6 +10,7 @@ import { framesIn, upgradeAnswer, upgradeRequest } from "./websocket-frames.ts";
 /** An app that echoes; `close:<code>:<reason>` closes. */
 export function startEcho() {
   const closes: [number, string][] = [];
+  const state = { opens: 0 };
   const server = Bun.serve<{ protocol: string | null }>({
     port: 0,
     hostname: "127.0.0.1",
@@ -26,6 +27,9 @@ export function startEcho() {
     websocket: {
       maxPayloadLength: 256 * 1024 * 1024,
       backpressureLimit: 0,
+      open: () => {
+        state.opens += 1;
+      },
       message(socket, message) {
         const text = typeof message === "string" ? message : "";
         const [word, code, reason = ""] = text.split(":");
@@ -39,6 +43,9 @@ export function startEcho() {
   return {
     origin: `http://127.0.0.1:${server.port}`,
     closes,
+    get opens() {
+      return state.opens;
+    },
     [Symbol.asyncDispose]: () => server.stop(true),
   };
 }
@@ -74,7 +81,11 @@ export async function isReleased(proxy: TestEngine): Promise<void> {
 }
 
 /** A target and a client by hand, connected through the engine. */
-export async function startRaw(extra = "", onRequest?: (request: UpstreamRequest) => void) {
+export async function startRaw(
+  start: StartEngine,
+  extra = "",
+  onRequest?: (request: UpstreamRequest) => void,
+) {
   const seen: Buffer[] = [];
   const upstream = await startScriptedUpstream((request) => {
     request.write(upgradeAnswer(request.header("sec-websocket-key") ?? "", extra));
@@ -83,7 +94,7 @@ export async function startRaw(extra = "", onRequest?: (request: UpstreamRequest
     });
     onRequest?.(request);
   });
-  const proxy = startTestEngine(upstream.origin);
+  const proxy = start(upstream.origin);
   const client = await connectRaw(proxy.port);
   client.send(upgradeRequest("/ws"));
   const answer = await client.answer();

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { startTestEngine, type TestEngine } from "../support/fetch-engine.ts";
+import type { TestEngine } from "../support/engine-under-test.ts";
+import { ENGINES } from "../support/engines.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { textAnswer } from "../support/scripted-handler.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
@@ -37,7 +38,7 @@ const requestOf = async (upstream: Awaited<ReturnType<typeof startUpstream>>) =>
   return upstream.requests.find((request) => request.target !== "/beat")!;
 };
 
-describe("leases", () => {
+describe.each(ENGINES)("$name: leases", (engine) => {
   const downloads: readonly [what: string, head: string, piece: string, last: string][] = [
     ["a short length", "Content-Length: 4\r\n\r\n", "ab", "cd"],
     ["a long length", "Content-Length: 40000\r\n\r\n", "x".repeat(20_000), "y".repeat(20_000)],
@@ -54,7 +55,7 @@ describe("leases", () => {
     "wire: a download with %s keeps its lease to the last byte",
     async (_what, head, piece, last) => {
       using upstream = await startUpstream();
-      await using proxy = startTestEngine(upstream.origin);
+      await using proxy = engine.start(upstream.origin);
       using client = await connectRaw(proxy.port);
       client.send(get("/download"));
       const request = await requestOf(upstream);
@@ -72,7 +73,7 @@ describe("leases", () => {
 
   test("wire: a client that reads slowly keeps the lease after the target has sent everything", async () => {
     using upstream = await startUpstream();
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.pause();
     client.send(get("/download"));
@@ -91,7 +92,7 @@ describe("leases", () => {
 
   test("wire: a running upload keeps its lease", async () => {
     using upstream = await startUpstream();
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(`${postHead(4)}ab`);
     const request = await requestOf(upstream);
@@ -129,7 +130,7 @@ describe("leases", () => {
     async (_phase, sends, answers) => {
       for (const how of ["end", "reset"] as const) {
         using upstream = await startUpstream();
-        await using proxy = startTestEngine(upstream.origin);
+        await using proxy = engine.start(upstream.origin);
         using client = await connectRaw(proxy.port);
         client.send(sends);
         const request = await requestOf(upstream);
@@ -157,7 +158,7 @@ describe("leases", () => {
     using upstream = await startScriptedUpstream((request) =>
       request.write(answerTo(Number(request.target.slice(1)))),
     );
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     const one = async (index: number) => {
       using client = await connectRaw(proxy.port);
       const line = index % 3 === 0 ? "POST" : "GET";
@@ -185,7 +186,7 @@ function isWhole(answerTo: (index: number) => string, target: string): boolean {
   return answerTo(Number(target.slice(1))).endsWith("5\r\n\r\nhello");
 }
 
-describe("held", () => {
+describe.each(ENGINES)("$name: held", (engine) => {
   test("wire: a held upload of 1 MB arrives whole once the app is awake", async () => {
     using upstream = await startScriptedUpstream(async (request) => {
       await request.complete();
@@ -194,7 +195,7 @@ describe("held", () => {
     let decide = () => {
       // Replaced when the request is admitted.
     };
-    await using proxy = startTestEngine(upstream.origin, {
+    await using proxy = engine.start(upstream.origin, {
       admit(head, handler) {
         const held = handler.hold();
         decide = () => held.decide(handler.exchange(head));
@@ -221,7 +222,7 @@ describe("held", () => {
   });
 
   test("wire: a held client gets the answer the core decides on", async () => {
-    await using proxy = startTestEngine("http://127.0.0.1:1", {
+    await using proxy = engine.start("http://127.0.0.1:1", {
       admit(_head, handler) {
         const held = handler.hold();
         queueMicrotask(() => held.decide(textAnswer(503, "come back")));
@@ -249,7 +250,7 @@ describe("held", () => {
     "wire: a held client %s that leaves is forgotten, once",
     async (_what, sends, hows) => {
       for (const how of hows) {
-        await using proxy = startTestEngine("http://127.0.0.1:1", {
+        await using proxy = engine.start("http://127.0.0.1:1", {
           admit: (_head, handler) => handler.hold().admission,
         });
         using client = await connectRaw(proxy.port);
@@ -264,10 +265,10 @@ describe("held", () => {
   );
 });
 
-describe("stop", () => {
+describe.each(ENGINES)("$name: stop", (engine) => {
   test("wire: an idle engine stops at once and frees its port", async () => {
     using upstream = await startScriptedUpstream();
-    const proxy = startTestEngine(upstream.origin);
+    const proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(get("/"));
     await client.answer();
@@ -279,7 +280,7 @@ describe("stop", () => {
 
   test("wire: what is under way finishes; new connections are refused meanwhile", async () => {
     using upstream = await startUpstream();
-    const proxy = startTestEngine(upstream.origin);
+    const proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(get("/slow"));
     const request = await requestOf(upstream);
@@ -297,7 +298,7 @@ describe("stop", () => {
 
   test("wire: what is not finished after the grace is cut, and gives its lease back", async () => {
     using upstream = await startUpstream();
-    const proxy = startTestEngine(upstream.origin);
+    const proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(get("/slow"));
     await requestOf(upstream);
@@ -308,7 +309,7 @@ describe("stop", () => {
 
   test("wire: a second stop with a shorter grace hurries the first", async () => {
     using upstream = await startUpstream();
-    const proxy = startTestEngine(upstream.origin);
+    const proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(get("/slow"));
     await requestOf(upstream);
@@ -319,7 +320,7 @@ describe("stop", () => {
   });
 
   test("wire: a held client is forgotten when the engine is cut", async () => {
-    const proxy = startTestEngine("http://127.0.0.1:1", {
+    const proxy = engine.start("http://127.0.0.1:1", {
       admit: (_head, handler) => handler.hold().admission,
     });
     using client = await connectRaw(proxy.port);

@@ -1,20 +1,20 @@
 import { describe, expect, test } from "bun:test";
-import { startTestEngine } from "../support/fetch-engine.ts";
+import { ENGINES } from "../support/engines.ts";
 import { connectRaw, type RawClient } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
 import { closePayload, frame, OPCODES, upgradeRequest } from "../support/websocket-frames.ts";
 import { isReleased, open, startEcho, startRaw } from "../support/websocket-peers.ts";
 
-describe("closing", () => {
+describe.each(ENGINES)("$name: closing", (engine) => {
   const codes = [1000, 1001, 1008, 1011, 1012, 3000, 4999];
   test.each(codes)("websocket: close code %d with its reason crosses both ways", async (code) => {
     await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
+    await using proxy = engine.start(app.origin);
     const first = await open(proxy.port);
     first.socket.send(`close:${code}:bye ✓`);
     expect(await first.closed).toEqual([code, "bye ✓"]);
     await isReleased(proxy);
-    await using raw = await startRaw();
+    await using raw = await startRaw(engine.start);
     raw.client.send(
       frame({ opcode: OPCODES.close, payload: closePayload(code, "bye"), masked: true }),
     );
@@ -28,11 +28,11 @@ describe("closing", () => {
   });
 
   test("websocket: a close without a code stays without one, both ways", async () => {
-    await using byTarget = await startRaw();
+    await using byTarget = await startRaw(engine.start);
     byTarget.target.write(frame({ opcode: OPCODES.close }));
     await until(() => byTarget.fromTarget().length === 1);
     expect(byTarget.fromTarget()[0]?.payload.length).toBe(0);
-    await using byClient = await startRaw();
+    await using byClient = await startRaw(engine.start);
     byClient.client.send(frame({ opcode: OPCODES.close, masked: true }));
     await until(() => byClient.fromClient().length === 1);
     expect(byClient.fromClient()[0]?.payload.length).toBe(0);
@@ -40,12 +40,12 @@ describe("closing", () => {
 
   test("websocket: a side that vanishes closes the other without a close frame", async () => {
     for (const how of ["end", "reset"] as const) {
-      await using byTarget = await startRaw();
+      await using byTarget = await startRaw(engine.start);
       byTarget.target[how]();
       await byTarget.client.until(() => byTarget.client.isClosed);
       expect(byTarget.fromTarget()).toEqual([]);
       await isReleased(byTarget.proxy);
-      await using byClient = await startRaw();
+      await using byClient = await startRaw(engine.start);
       byClient.client[how]();
       await until(() => byClient.target.isGone);
       await isReleased(byClient.proxy);
@@ -54,7 +54,7 @@ describe("closing", () => {
 
   test("websocket: a target that does not answer a close is given up, and its lease with it", async () => {
     // The closing limit is long; stopping the engine ends what is left sooner.
-    await using raw = await startRaw();
+    await using raw = await startRaw(engine.start);
     raw.client.send(frame({ opcode: OPCODES.close, payload: closePayload(1000), masked: true }));
     await until(() => raw.fromClient().length === 1);
     expect(raw.proxy.handler.leases).toBe(1);
@@ -63,7 +63,7 @@ describe("closing", () => {
   });
 
   test("websocket: a target that closes at once closes the client", async () => {
-    const raw = await startRaw("", (request) => {
+    const raw = await startRaw(engine.start, "", (request) => {
       request.write(frame({ opcode: OPCODES.text, payload: "bye" }));
       request.write(frame({ opcode: OPCODES.close, payload: closePayload(4001, "no") }));
     });
@@ -75,7 +75,7 @@ describe("closing", () => {
   test("websocket: stopping the engine closes sockets with 1001 on both sides", async () => {
     for (const graceMs of [0, 60_000]) {
       await using app = startEcho();
-      const proxy = startTestEngine(app.origin);
+      const proxy = engine.start(app.origin);
       const { closed } = await open(proxy.port);
       await proxy.engine.stop(graceMs);
       expect((await closed)[0]).toBe(1001);
@@ -87,7 +87,7 @@ describe("closing", () => {
 
   test("websocket: 300 sockets that come and go leave nothing behind", async () => {
     await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
+    await using proxy = engine.start(app.origin);
     const clients: RawClient[] = [];
     for (let index = 0; index < 300; index += 1) {
       const client = await connectRaw(proxy.port);
@@ -98,6 +98,6 @@ describe("closing", () => {
       else client.end();
     }
     await isReleased(proxy);
-    await until(() => app.closes.length === proxy.handler.answers.length);
+    await until(() => app.closes.length === app.opens);
   });
 });

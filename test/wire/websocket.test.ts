@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { targetOf } from "../../src/app.ts";
-import { startTestEngine } from "../support/fetch-engine.ts";
-import { connectRaw } from "../support/raw-client.ts";
+import { ENGINES } from "../support/engines.ts";
+import { connectRaw, exchangeRaw } from "../support/raw-client.ts";
 import { textAnswer } from "../support/scripted-handler.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { until } from "../support/until.ts";
@@ -15,12 +15,12 @@ import {
   upgradeRequest,
 } from "../support/websocket-frames.ts";
 import { isReleased, open, startEcho, startRaw } from "../support/websocket-peers.ts";
-import { FETCH_EXCEPTIONS } from "./exceptions.ts";
+import { declared } from "./exceptions.ts";
 
-describe("messages", () => {
+describe.each(ENGINES)("$name: messages", (engine) => {
   test("websocket: text, binary, empty and long messages are carried both ways, in order", async () => {
     await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
+    await using proxy = engine.start(app.origin);
     const { socket, messages } = await open(proxy.port);
     const long = "0123456789".repeat(100_000);
     const sent = ["héllo ✓", "", "a", long];
@@ -39,15 +39,15 @@ describe("messages", () => {
   });
 
   test("websocket: messages that come before the other side is ready are kept", async () => {
-    await using raw = await startRaw("", (request) => {
+    await using raw = await startRaw(engine.start, "", (request) => {
       request.write(frame({ opcode: OPCODES.text, payload: "first" }));
     });
     await until(() => raw.fromTarget().length === 1);
     expect(raw.fromTarget()[0]?.payload.toString()).toBe("first");
   });
 
-  test(`websocket: fragments arrive as one message (${FETCH_EXCEPTIONS.fragments})`, async () => {
-    await using raw = await startRaw();
+  declared(engine, "fragments", "fragments arrive as one message", async () => {
+    await using raw = await startRaw(engine.start);
     raw.client.send(frame({ opcode: OPCODES.text, payload: "one", masked: true, more: true }));
     raw.client.send(frame({ opcode: 0, payload: "two", masked: true }));
     await until(() => raw.fromClient().length === 1);
@@ -55,7 +55,7 @@ describe("messages", () => {
   });
 
   test("websocket: a ping is answered once, and reaches the other side", async () => {
-    await using raw = await startRaw();
+    await using raw = await startRaw(engine.start);
     raw.client.send(frame({ opcode: OPCODES.ping, payload: "c", masked: true }));
     raw.target.write(frame({ opcode: OPCODES.ping, payload: "t" }));
     const saw = (frames: Frame[], opcode: number) =>
@@ -74,7 +74,7 @@ describe("messages", () => {
   });
 
   test("websocket: a slow target stops a fast client, and nothing is lost", async () => {
-    await using raw = await startRaw();
+    await using raw = await startRaw(engine.start);
     raw.target.socket.pause();
     const payload = Buffer.alloc(60_000, 7);
     const count = 1_000;
@@ -91,7 +91,7 @@ describe("messages", () => {
   }, 15_000);
 
   test("websocket: a slow client stops a fast target, and nothing is lost", async () => {
-    await using raw = await startRaw();
+    await using raw = await startRaw(engine.start);
     raw.client.pause();
     const payload = Buffer.alloc(60_000, 7);
     const count = 1_000;
@@ -106,12 +106,12 @@ describe("messages", () => {
   }, 15_000);
 });
 
-describe("handshake", () => {
-  test("websocket: the target gets the request's headers, and a handshake of its own", async () => {
+describe.each(ENGINES)("$name: handshake", (engine) => {
+  test("websocket: the target gets the request's headers, and its handshake is kept or made", async () => {
     using upstream = await startScriptedUpstream((request) =>
       request.write(upgradeAnswer(request.header("sec-websocket-key") ?? "")),
     );
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     const extra = [
       "Origin: http://shop.test",
@@ -127,6 +127,7 @@ describe("handshake", () => {
       101,
       acceptOf(CLIENT_KEY),
     ]);
+    const isOwn = engine.name === "fetch";
     expect(answer.header("sec-websocket-extensions")).toBeNull();
     const [request] = upstream.requests;
     const seen = (name: string) => request?.all(name).join("|");
@@ -138,13 +139,13 @@ describe("handshake", () => {
     expect(seen("x-forwarded-for")).toBe("127.0.0.1");
     expect(seen("via")).toBe("1.1 paastis");
     expect(seen("upgrade")).toBe("websocket");
-    expect(seen("sec-websocket-extensions")).toBe("");
-    expect(seen("sec-websocket-key")).not.toBe(CLIENT_KEY);
+    expect(seen("sec-websocket-extensions")).toBe(isOwn ? "" : "permessage-deflate");
+    expect(seen("sec-websocket-key") === CLIENT_KEY).toBe(!isOwn);
   });
 
   test("websocket: the target's choice of subprotocol and its headers reach the client", async () => {
     await using app = startEcho();
-    await using proxy = startTestEngine(app.origin);
+    await using proxy = engine.start(app.origin);
     using client = await connectRaw(proxy.port);
     client.send(upgradeRequest("/", "Sec-WebSocket-Protocol: v1, v2\r\n"));
     const answer = await client.answer();
@@ -156,11 +157,11 @@ describe("handshake", () => {
     socket.close();
   });
 
-  test(`websocket: a target that chooses no subprotocol is broken (${FETCH_EXCEPTIONS["no subprotocol"]})`, async () => {
+  declared(engine, "no subprotocol", "a target that chooses no subprotocol is broken", async () => {
     using upstream = await startScriptedUpstream((request) =>
       request.write(upgradeAnswer(request.header("sec-websocket-key") ?? "")),
     );
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(upgradeRequest("/", "Sec-WebSocket-Protocol: v1\r\n"));
     expect((await client.answer()).body).toBe("broken");
@@ -192,7 +193,7 @@ describe("handshake", () => {
     "websocket: a refusal %s is relayed as it came",
     async (_what, bytes, status, body) => {
       using upstream = await startScriptedUpstream((request) => request.write(bytes));
-      await using proxy = startTestEngine(upstream.origin);
+      await using proxy = engine.start(upstream.origin);
       using client = await connectRaw(proxy.port);
       client.send(upgradeRequest("/"));
       const answer = await client.answer();
@@ -211,7 +212,7 @@ describe("handshake", () => {
       using upstream = await startScriptedUpstream((request) =>
         request.write(`HTTP/1.1 403 No\r\nContent-Length: ${length}\r\n\r\nhalf`),
       );
-      await using proxy = startTestEngine(upstream.origin);
+      await using proxy = engine.start(upstream.origin);
       using client = await connectRaw(proxy.port);
       client.send(upgradeRequest("/"));
       await until(() => proxy.handler.answers.length === 1);
@@ -227,7 +228,7 @@ describe("handshake", () => {
         `HTTP/1.1 302 Found\r\nLocation: ${upstream.origin}/in\r\nContent-Length: 0\r\n\r\n`,
       ),
     );
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(upgradeRequest("/"));
     const answer = await client.answer();
@@ -237,21 +238,38 @@ describe("handshake", () => {
   const broken: readonly [what: string, bytes: string][] = [
     ["hangs up", ""],
     ["speaks something else", "SSH-2.0-x\r\n\r\n"],
-    ["breaks its refusal off", "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nhalf"],
-    [
-      "agrees wrongly",
-      "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
-    ],
   ];
   test.each(broken)("websocket: a target that %s is broken", async (_what, bytes) => {
     using upstream = await startScriptedUpstream((request) => {
       request.write(bytes);
       request.end();
     });
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send(upgradeRequest("/"));
     expect((await client.answer()).body).toBe("broken");
+    await isReleased(proxy);
+  });
+
+  declared(engine, "short refusals", "a target that breaks its refusal off is broken", async () => {
+    using upstream = await startScriptedUpstream((request) => {
+      request.write("HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nhalf");
+      request.end();
+    });
+    await using proxy = engine.start(upstream.origin);
+    expect((await exchangeRaw(proxy.port, upgradeRequest("/"))).body).toBe("broken");
+    await isReleased(proxy);
+  });
+
+  declared(engine, "handshake", "a target that agrees wrongly is broken", async () => {
+    using upstream = await startScriptedUpstream((request) => {
+      request.write(
+        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+      );
+      request.end();
+    });
+    await using proxy = engine.start(upstream.origin);
+    expect((await exchangeRaw(proxy.port, upgradeRequest("/"))).body).toBe("broken");
     await isReleased(proxy);
   });
 
@@ -260,7 +278,7 @@ describe("handshake", () => {
     using gone = await startScriptedUpstream();
     const dead = targetOf(gone.origin);
     gone[Symbol.dispose]();
-    await using proxy = startTestEngine(app.origin, {
+    await using proxy = engine.start(app.origin, {
       admit: (head, handler) => handler.exchange(head, dead),
       failed: (failure, exchange) =>
         failure.kind === "unreachable" && failure.replayable
@@ -279,7 +297,7 @@ describe("handshake", () => {
     let decide = () => {
       // Replaced when the request is admitted.
     };
-    await using proxy = startTestEngine(app.origin, {
+    await using proxy = engine.start(app.origin, {
       admit(head, handler) {
         const held = handler.hold();
         decide = () => held.decide(handler.exchange(head));
@@ -297,7 +315,7 @@ describe("handshake", () => {
   });
 
   test("websocket: the core's own answer to an upgrade is an ordinary answer", async () => {
-    await using proxy = startTestEngine("http://127.0.0.1:1", {
+    await using proxy = engine.start("http://127.0.0.1:1", {
       admit: () => textAnswer(503, "not now"),
     });
     using client = await connectRaw(proxy.port);
@@ -308,11 +326,11 @@ describe("handshake", () => {
 
   test("websocket: a silent target times out, and a client that leaves meanwhile is forgotten", async () => {
     using upstream = await startScriptedUpstream(() => undefined);
-    await using hasty = startTestEngine(upstream.origin, { engine: { responseTimeoutMs: 50 } });
+    await using hasty = engine.start(upstream.origin, { engine: { responseTimeoutMs: 50 } });
     using first = await connectRaw(hasty.port);
     first.send(upgradeRequest("/"));
     expect((await first.answer()).body).toBe("timeout");
-    await using patient = startTestEngine(upstream.origin);
+    await using patient = engine.start(upstream.origin);
     using second = await connectRaw(patient.port);
     second.send(upgradeRequest("/"));
     await upstream.request(1);
@@ -324,7 +342,7 @@ describe("handshake", () => {
 
   test("websocket: a request that only half asks for an upgrade is forwarded as it is", async () => {
     using upstream = await startScriptedUpstream();
-    await using proxy = startTestEngine(upstream.origin);
+    await using proxy = engine.start(upstream.origin);
     using client = await connectRaw(proxy.port);
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
     expect((await client.answer()).body).toBe("hello");

@@ -1,8 +1,8 @@
-/** A fetch engine on a free port with a scripted core behind it, for tests on the wire. */
+/** An engine on a free port with a scripted core behind it. */
 
 import { createSystemClock } from "../../src/clock.ts";
 import type { Engine } from "../../src/engines/engine.ts";
-import { createFetchEngine, type FetchEngineOptions } from "../../src/engines/fetch.ts";
+import type { FetchEngineOptions } from "../../src/engines/fetch.ts";
 import type { LogFields } from "../../src/log.ts";
 import { createScriptedHandler, type Script, type ScriptedHandler } from "./scripted-handler.ts";
 
@@ -10,20 +10,27 @@ export interface TestEngine extends AsyncDisposable {
   readonly engine: Engine;
   readonly port: number;
   readonly handler: ScriptedHandler;
-  /** Warnings and errors that were logged. */
+  /** Everything that was logged. */
   readonly logged: readonly { level: string; message: string; fields: LogFields }[];
 }
 
+/** What a test may say about the engine it starts. */
+export type EngineScript = Script & { readonly engine?: Partial<FetchEngineOptions> };
+
+/** Starts one. */
+export type StartEngine = (origin: string, script?: EngineScript) => TestEngine;
+
 /** Starts one. Disposing it cuts everything. */
-export function startTestEngine(
+export function startEngine(
+  create: (options: FetchEngineOptions) => Engine,
   origin: string,
-  script: Script & { readonly engine?: Partial<FetchEngineOptions> } = {},
+  script: EngineScript,
 ): TestEngine {
   const logged: { level: string; message: string; fields: LogFields }[] = [];
   const note = (level: string) => (fields: LogFields, message: string) =>
     void logged.push({ level, message, fields });
   const handler = createScriptedHandler(origin, script);
-  const engine = createFetchEngine({
+  const engine = create({
     host: "127.0.0.1",
     port: 0,
     handler,

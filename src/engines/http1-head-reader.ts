@@ -1,0 +1,108 @@
+/** Finds heads in pieces of any size, linear in their bytes, and within limits. */
+
+import { beginFields, FIELDS_DONE, type FieldScan, scanFields } from "./http1-fields.ts";
+import { beginLine, LINE_DONE, type LineScan } from "./http1-first-line.ts";
+import type { HeadLimits, HeadReader, HeadResult } from "./http1-head.ts";
+import { type Refusal, refuse } from "./http1-refusal.ts";
+import { emptyStore, keep, type Store } from "./http1-store.ts";
+
+/** What differs between the two directions. */
+export interface HeadKind<H> {
+  readonly limits: HeadLimits;
+  readonly scanLine: (scan: LineScan, bytes: Uint8Array, end: number) => Refusal | null;
+  /** Understands the text of a head whose bytes were found well-formed. */
+  readonly understand: (text: string) => H | Refusal;
+  readonly refusalFor: (finding: Refusal) => Refusal;
+}
+
+/** One direction of a connection. Both scans count from the head's first byte. */
+interface ReaderState<H> {
+  readonly kind: HeadKind<H>;
+  line: LineScan;
+  fields: FieldScan;
+  /** The head's first bytes, when it comes in several pieces. */
+  store: Store;
+  refused: HeadResult<H> | null;
+}
+
+const INCOMPLETE = { kind: "incomplete" } as const;
+
+/** A reader for one direction of a connection, at its first byte. */
+export function createHeadReader<H extends object>(kind: HeadKind<H>): HeadReader<H> {
+  const state: ReaderState<H> = {
+    kind,
+    line: beginLine(),
+    fields: beginFields(kind.limits.fieldLinesMax),
+    store: emptyStore(kind.limits.headBytesMax),
+    refused: null,
+  };
+  return {
+    read: (piece, from) => readPiece(state, piece, from),
+    get pendingBytes() {
+      return state.store.length;
+    },
+  };
+}
+
+function readPiece<H extends object>(
+  state: ReaderState<H>,
+  piece: Buffer,
+  from: number,
+): HeadResult<H> {
+  if (state.refused !== null) return state.refused;
+  if (from >= piece.length) return INCOMPLETE;
+  const { store } = state;
+  const before = store.length;
+  const bytes = before === 0 ? restOf(piece, from) : keep(store, piece, from);
+  const finding = scanHead(state, bytes, before === 0 ? bytes.length : store.length);
+  if (finding !== null) return refused(state, finding);
+  if (state.fields.state !== FIELDS_DONE) {
+    if (before === 0) keep(store, piece, from);
+    return INCOMPLETE;
+  }
+  const length = state.fields.at;
+  const head = state.kind.understand(bytes.toString("latin1", 0, length));
+  if ("why" in head) return refused(state, head);
+  begin(state);
+  return { kind: "head", head, end: from + length - before };
+}
+
+/** A piece usually begins with the head: then it need not be cut. */
+function restOf(piece: Buffer, from: number): Buffer {
+  return from === 0 ? piece : piece.subarray(from);
+}
+
+/** Looks at the bytes from where it stopped to `end`. */
+function scanHead<H>(state: ReaderState<H>, bytes: Buffer, end: number): Refusal | null {
+  const { line, fields } = state;
+  const { headBytesMax, lineBytesMax } = state.kind.limits;
+  if (!isDone(line)) {
+    const lineEnd = Math.min(end, lineBytesMax, headBytesMax);
+    const finding = state.kind.scanLine(line, bytes, lineEnd);
+    if (finding !== null) return finding;
+    if (!isDone(line)) {
+      const isFull = line.at === lineBytesMax || line.at === headBytesMax;
+      return isFull ? refuse(414, `the first line is longer than ${line.at} bytes`) : null;
+    }
+    fields.at = line.at;
+  }
+  const finding = scanFields(fields, bytes, Math.min(end, headBytesMax));
+  if (finding !== null || fields.state === FIELDS_DONE || fields.at < headBytesMax) return finding;
+  return refuse(431, `the head is longer than ${headBytesMax} bytes`);
+}
+
+function isDone(line: LineScan): boolean {
+  return line.state === LINE_DONE;
+}
+
+function refused<H>(state: ReaderState<H>, finding: Refusal): HeadResult<H> {
+  state.refused = { kind: "refused", refusal: state.kind.refusalFor(finding) };
+  state.store = emptyStore(0);
+  return state.refused;
+}
+
+function begin<H>(state: ReaderState<H>): void {
+  state.line = beginLine();
+  state.fields = beginFields(state.kind.limits.fieldLinesMax);
+  if (state.store.length > 0) state.store = emptyStore(state.kind.limits.headBytesMax);
+}

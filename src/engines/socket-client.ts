@@ -1,0 +1,276 @@
+/** Clients' connections: what comes on them, request after request, and how they leave. */
+
+import type { Socket, SocketHandler } from "bun";
+import { plainAddress } from "../client-address.ts";
+import { messageOf } from "../errors.ts";
+import { publicAddressOf } from "../headers.ts";
+import type { RequestHead } from "./engine.ts";
+import { fieldValue } from "./http1-fields.ts";
+import { requestFraming } from "./http1-framing.ts";
+import { createRequestHeadReader, type HeadLimits, type Http1RequestHead } from "./http1-head.ts";
+import { bodyReaderOf } from "./socket-body.ts";
+import type { ClientConnection, SocketContext, Trip } from "./socket-context.ts";
+import {
+  admit,
+  breakTrip,
+  isCutShort,
+  letGo,
+  onClientBytes,
+  refuseTrip,
+} from "./socket-exchange.ts";
+import { refuseUnread } from "./socket-own-answer.ts";
+import { createWire, cutWire, drain, endWire, HOLD, letRead, markOver } from "./socket-writer.ts";
+import { fromClient, sideIsOver } from "./tunnel.ts";
+
+/** What a head may take up, towards us and towards the client. */
+export const HEAD_LIMITS: HeadLimits = {
+  headBytesMax: 65_536,
+  lineBytesMax: 16_384,
+  fieldLinesMax: 200,
+};
+
+/** No limit: whoever wants one sets it in the app. */
+const BODY_BYTES_MAX = Number.POSITIVE_INFINITY;
+
+/** What `Bun.listen` calls for clients' sockets. No input may end the process. */
+export function clientHandler(
+  context: SocketContext,
+  onOpen: () => void,
+): SocketHandler<ClientConnection | undefined> {
+  return {
+    open(socket) {
+      try {
+        socket.data = createClient(context, socket);
+        onOpen();
+      } catch (error) {
+        giveUp(context, socket, error);
+      }
+    },
+    data(socket, bytes) {
+      try {
+        if (socket.data !== undefined) onBytes(context, socket.data, bytes);
+      } catch (error) {
+        giveUp(context, socket, error);
+      }
+    },
+    drain(socket) {
+      try {
+        if (socket.data !== undefined) onDrain(context, socket.data);
+      } catch (error) {
+        giveUp(context, socket, error);
+      }
+    },
+    end(socket) {
+      try {
+        if (socket.data !== undefined) onEnd(context, socket.data);
+      } catch (error) {
+        giveUp(context, socket, error);
+      }
+    },
+    close(socket) {
+      try {
+        if (socket.data !== undefined) onClose(context, socket.data);
+      } catch (error) {
+        giveUp(context, socket, error);
+      }
+    },
+    // What throws is caught above; what the system reports is said again by `close`.
+    error: (_socket, error) => {
+      context.log.debug({ reason: messageOf(error) }, "a client's connection went wrong");
+    },
+  };
+}
+
+/** A mistake of ours ends the connection that it happened on, and nothing else. */
+function giveUp(
+  context: SocketContext,
+  socket: Socket<ClientConnection | undefined>,
+  error: unknown,
+) {
+  const trip = socket.data?.trip ?? null;
+  try {
+    if (trip !== null) return breakTrip(context, trip, error);
+    context.log.error({ reason: messageOf(error) }, "a connection broke: please report it");
+    socket.terminate();
+  } catch (again) {
+    context.log.error({ reason: messageOf(again) }, "a connection could not be given up");
+    socket.terminate();
+  }
+}
+
+function createClient(
+  context: SocketContext,
+  socket: Socket<ClientConnection | undefined>,
+): ClientConnection {
+  const address = plainAddress(socket.remoteAddress ?? "");
+  const client: ClientConnection = {
+    wire: createWire(socket, context.scratch),
+    address,
+    isTrusted: context.isTrusted(address),
+    reader: createRequestHeadReader(HEAD_LIMITS),
+    unread: null,
+    trip: null,
+    tunnel: null,
+    requests: 0,
+    sinceMs: context.nowMs,
+    hasHeadBegun: false,
+    movedMs: context.nowMs,
+    hasEnded: false,
+    isLast: false,
+    isServing: false,
+    isProbed: false,
+    lingerUntilMs: null,
+  };
+  context.clients.add(client);
+  return client;
+}
+
+function onBytes(context: SocketContext, client: ClientConnection, bytes: Buffer) {
+  if (client.lingerUntilMs !== null) return;
+  client.movedMs = context.nowMs;
+  if (client.tunnel !== null) return fromClient(client.tunnel, bytes);
+  if (client.trip !== null) return onClientBytes(context, client.trip, bytes);
+  if (client.isLast) return;
+  client.unread = bytes;
+  serveNext(context, client);
+}
+
+/** Goes on with what a client has sent: one request after the other, as long as they are answered at once. */
+export function serveNext(context: SocketContext, client: ClientConnection): void {
+  if (client.isServing) return;
+  client.isServing = true;
+  try {
+    while (isFree(client) && client.unread !== null) readRequest(context, client, client.unread);
+  } finally {
+    client.isServing = false;
+  }
+  if (!isFree(client)) return;
+  if (client.hasEnded) endWire(client.wire);
+  else letRead(client.wire, HOLD.nobodyThere);
+}
+
+function isFree(client: ClientConnection): boolean {
+  return client.trip === null && client.tunnel === null && !client.isLast && !client.wire.isOver;
+}
+
+function readRequest(context: SocketContext, client: ClientConnection, bytes: Buffer) {
+  client.unread = null;
+  const result = client.reader.read(bytes, 0);
+  switch (result.kind) {
+    case "incomplete":
+      if (client.hasHeadBegun) return;
+      client.hasHeadBegun = true;
+      client.sinceMs = context.nowMs;
+      return;
+    case "refused":
+      return refuseUnread(context, client, result.refusal);
+    case "head":
+      if (result.end < bytes.length) client.unread = bytes.subarray(result.end);
+      return begin(context, client, result.head);
+  }
+}
+
+function begin(context: SocketContext, client: ClientConnection, request: Http1RequestHead) {
+  client.requests += 1;
+  const framing = requestFraming(request, BODY_BYTES_MAX);
+  if ("why" in framing) {
+    const trip = createTrip(context, client, { request, framing: { kind: "none" } });
+    return refuseTrip(context, trip, framing);
+  }
+  const trip = createTrip(context, client, { request, framing });
+  if (request.method === "CONNECT" || request.method === "TRACE") {
+    const why = `${request.method} is not forwarded`;
+    return refuseTrip(context, trip, { code: "method_refused", why });
+  }
+  if (request.host === null) {
+    return refuseTrip(context, trip, { code: "invalid_host", why: "there is no Host header" });
+  }
+  admit(context, trip);
+}
+
+function createTrip(
+  context: SocketContext,
+  client: ClientConnection,
+  { request, framing }: Pick<Trip, "request" | "framing">,
+): Trip {
+  const head = headOf(client, request);
+  const own = { scheme: "http", host: request.host ?? "" } as const;
+  const trip: Trip = {
+    kind: "trip",
+    client,
+    request,
+    framing,
+    head,
+    forwarding: {
+      enabled: context.forwarded.enabled,
+      peer: { address: client.address, trusted: client.isTrusted },
+      public: publicAddressOf(head.header, own, client.isTrusted),
+    },
+    isUpgrade: isWebSocketUpgrade(request) && framing.kind === "none",
+    stage: "admitting",
+    body: bodyReaderOf(framing),
+    sentBytes: 0,
+    sent: [],
+    exchange: null,
+    held: null,
+    dial: null,
+    upstream: null,
+    hasRetried: false,
+    sentMs: 0,
+    isSeen: false,
+    answerBody: null,
+    passage: "as-it-came",
+    isPersistent: false,
+    pieces: null,
+  };
+  client.trip = trip;
+  return trip;
+}
+
+/** What the core sees of it. */
+function headOf(client: ClientConnection, request: Http1RequestHead): RequestHead {
+  return {
+    method: request.method,
+    target: request.path,
+    host: request.host,
+    clientAddress: client.address,
+    header: (name) => fieldValue(request.fields, name),
+  };
+}
+
+/** An upgrade that is carried; all others are not asked of the target (RFC 6455, section 4.1). */
+function isWebSocketUpgrade(request: Http1RequestHead): boolean {
+  return request.method === "GET" && request.upgrade?.toLowerCase() === "websocket";
+}
+
+function onDrain(context: SocketContext, client: ClientConnection): void {
+  if (client.lingerUntilMs !== null) return;
+  client.movedMs = context.nowMs;
+  drain(client.wire);
+}
+
+/**
+ * The client will send nothing more. Whether it has left or only ended its side, as some tools do,
+ * looks the same: what it has asked for completely goes on for a while.
+ */
+function onEnd(context: SocketContext, client: ClientConnection) {
+  const { trip, tunnel, wire } = client;
+  client.hasEnded = true;
+  client.movedMs = context.nowMs;
+  if (client.lingerUntilMs !== null) return cutWire(wire);
+  if (tunnel !== null) return sideIsOver(tunnel, context.nowMs);
+  if (trip === null) return endWire(wire);
+  if (isCutShort(trip)) cutWire(wire);
+}
+
+function onClose(context: SocketContext, client: ClientConnection): void {
+  const { trip, tunnel } = client;
+  markOver(client.wire);
+  context.clients.delete(client);
+  client.unread = null;
+  client.trip = null;
+  if (tunnel !== null) sideIsOver(tunnel, context.nowMs);
+  if (trip === null) return;
+  trip.stage = "over";
+  letGo(context, trip);
+}

@@ -1,0 +1,143 @@
+/** What the parts of the socket engine share: its connections, the requests on them, its limits. */
+
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import { messageOf } from "../errors.ts";
+import type { Forwarding, Leg } from "../headers.ts";
+import type { Log } from "../log.ts";
+import type { Dial, Pool, UpstreamConnection } from "./connection-pool.ts";
+import type { Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
+import type { RequestFraming } from "./http1-framing.ts";
+import type { HeadReader, Http1RequestHead } from "./http1-head.ts";
+import type { BodyReader } from "./socket-body.ts";
+import type { Wire } from "./socket-writer.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+/** Whom a connection to a target works for. */
+export type UpstreamUser = Trip | Tunnel;
+
+/** Everything one engine has. */
+export interface SocketContext {
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Longest to wait for an answer's head, ms; `null`: no limit. */
+  readonly responseTimeoutMs: number | null;
+  readonly forwarded: Config["forwarded"];
+  readonly isTrusted: (address: string) => boolean;
+  readonly clients: Set<ClientConnection>;
+  readonly tunnels: Set<Tunnel>;
+  readonly pool: Pool<UpstreamUser>;
+  readonly scratch: Buffer;
+  /** What the clock said when the deadlines were last looked at, ms since the epoch. */
+  nowMs: number;
+  /** No connection gets another request. */
+  isStopping: boolean;
+  /** Goes on with what a client has sent already. */
+  readonly serveNext: (client: ClientConnection) => void;
+}
+
+/** A client's connection. */
+export interface ClientConnection {
+  readonly wire: Wire;
+  /** Without `::ffff:`. */
+  readonly address: string;
+  readonly isTrusted: boolean;
+  /** Reads the next request's head. */
+  readonly reader: HeadReader<Http1RequestHead>;
+  /** What came and belongs to nobody yet: a body's beginning, or the next requests. */
+  unread: Buffer | null;
+  /** The request that is being served. */
+  trip: Trip | null;
+  tunnel: Tunnel | null;
+  /** Requests so far. */
+  requests: number;
+  /** Since when it is idle, or reads the head that has begun; ms since the epoch. */
+  sinceMs: number;
+  hasHeadBegun: boolean;
+  /** When something last went to or came from the client; ms since the epoch. */
+  movedMs: number;
+  /** It will send nothing more; whether it still reads only writing can tell. */
+  hasEnded: boolean;
+  /** The connection ends with the answer that is on its way. */
+  isLast: boolean;
+  /** Its requests are being read in a loop further up. */
+  isServing: boolean;
+  /** The system asks whether its machine is still there. */
+  isProbed: boolean;
+  /** Our side has ended; what still comes is thrown away until then, ms since the epoch. */
+  lingerUntilMs: number | null;
+}
+
+/** Where a request is. */
+export type Stage =
+  /** The core decides. */
+  | "admitting"
+  | "connecting"
+  /** Sent, or being sent; no answer's head yet. */
+  | "waiting"
+  | "answering"
+  /** Everything was written, not everything was sent. */
+  | "flushing"
+  | "over";
+
+/** One request, from its head to its answer's last byte. */
+export interface Trip {
+  readonly kind: "trip";
+  readonly client: ClientConnection;
+  readonly request: Http1RequestHead;
+  readonly framing: RequestFraming;
+  readonly head: RequestHead;
+  readonly forwarding: Forwarding;
+  readonly isUpgrade: boolean;
+  stage: Stage;
+  /** What is left of the request's body. */
+  body: BodyReader;
+  /** Body bytes sent on the present attempt. */
+  sentBytes: number;
+  /** The same bytes, so that they can be sent again; `null` when they cannot. */
+  sent: Buffer[] | null;
+  /** The lease; handed back exactly once. */
+  exchange: Exchange | null;
+  held: Held | null;
+  dial: Dial | null;
+  upstream: UpstreamConnection<UpstreamUser> | null;
+  /** Was sent anew because a kept connection had died. */
+  hasRetried: boolean;
+  /** When the last byte of it was sent; ms since the epoch. */
+  sentMs: number;
+  /** Something came from the target for this request. */
+  isSeen: boolean;
+  answerBody: BodyReader | null;
+  /** How the answer's body reaches the client. */
+  passage: "as-it-came" | "in-chunks" | "unchunked";
+  /** The target keeps its connection open for the next request. */
+  isPersistent: boolean;
+  /** An answer of ours that comes in pieces. */
+  pieces: AsyncIterator<string> | null;
+}
+
+/** How addresses are rewritten for this exchange. */
+export function legOf(trip: Trip, { target, app }: Exchange): Leg {
+  const host = app.policy.preserveHost ? (trip.head.host ?? target.host) : target.host;
+  return { public: trip.forwarding.public, target, host };
+}
+
+/** Hands the lease back. Harmless when there is none. */
+export function release(context: SocketContext, trip: Trip): void {
+  const { exchange } = trip;
+  if (exchange === null) return;
+  trip.exchange = null;
+  context.handler.release(exchange);
+}
+
+/** Reports a mistake of ours. */
+export function reportMistake(context: SocketContext, error: unknown): void {
+  const stack = error instanceof Error ? error.stack : undefined;
+  context.log.error({ reason: messageOf(error), stack }, "a request broke: please report it");
+}
+
+/** Whether a client's connection carries something now. */
+export function isUnderWay(client: ClientConnection): boolean {
+  return client.trip !== null || client.tunnel !== null;
+}

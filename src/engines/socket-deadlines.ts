@@ -1,0 +1,133 @@
+/** Ends what takes too long: one coarse timer for all connections, none per request. */
+
+import type { CancelTimer } from "../clock.ts";
+import { isBodyDone } from "./socket-body.ts";
+import type { ClientConnection, SocketContext, Trip } from "./socket-context.ts";
+import { guardTrip, letGo, onNoAnswerInTime, refuseTrip } from "./socket-exchange.ts";
+import { refuseUnread } from "./socket-own-answer.ts";
+import { cutWire, endWire } from "./socket-writer.ts";
+
+/** How often we look, ms. Every limit may be exceeded by as much. */
+const TICK_MS = 250;
+
+/** From a head's first byte to its last, ms. */
+const HEAD_MS = 6_000;
+
+/** Between two requests on one connection, ms. */
+const KEEP_ALIVE_MS = 5_000;
+
+/** From a connection's beginning to its first request, ms: browsers connect ahead of need. */
+const FIRST_REQUEST_MS = 60_000;
+
+/** Between two pieces of a body that a client sends while somebody wants it, ms. */
+const BODY_SILENCE_MS = 60_000;
+
+/** A client that takes nothing of its answer for so long is gone, ms. */
+const STALL_MS = 600_000;
+
+/** How long a client that has ended its side is served without a sign that it still reads, ms. */
+const HALF_CLOSED_MS = 2_000;
+
+/** After so much silence the system asks whether the client's machine is still there, ms. */
+const PROBE_AFTER_MS = 60_000;
+
+/** The timer of one engine. It runs while there is anything to look at. */
+export interface Deadlines {
+  /** There is something to look at. */
+  watch(): void;
+  end(): void;
+}
+
+/** Also keeps `context.nowMs`. */
+export function createDeadlines(context: SocketContext): Deadlines {
+  let timer: CancelTimer | null = null;
+  const look = () => {
+    timer = null;
+    try {
+      lookAtAll(context);
+    } catch (error) {
+      context.log.error({ reason: String(error) }, "deadlines could not be looked at");
+    }
+    if (context.clients.size > 0 || context.tunnels.size > 0 || context.pool.size > 0) plan();
+  };
+  const plan = () => {
+    timer ??= context.clock.after(TICK_MS, look);
+  };
+  return {
+    watch() {
+      if (timer === null) context.nowMs = context.clock.now();
+      plan();
+    },
+    end() {
+      timer?.();
+      timer = null;
+    },
+  };
+}
+
+function lookAtAll(context: SocketContext): void {
+  context.nowMs = context.clock.now();
+  context.pool.sweep(context.nowMs);
+  for (const client of context.clients) lookAt(context, client);
+  for (const tunnel of context.tunnels) {
+    if (tunnel.cutAtMs === null || context.nowMs < tunnel.cutAtMs) continue;
+    cutWire(tunnel.up.to);
+    cutWire(tunnel.down.to);
+  }
+}
+
+function lookAt(context: SocketContext, client: ClientConnection): void {
+  const { nowMs } = context;
+  const { trip, tunnel, wire } = client;
+  if (client.lingerUntilMs !== null) {
+    if (nowMs >= client.lingerUntilMs) cutWire(wire);
+  } else if (tunnel !== null) {
+    return;
+  } else if (wire.unsentBytes > 0 && nowMs - client.movedMs >= STALL_MS) {
+    cutWire(wire);
+  } else if (trip !== null) {
+    guardTrip(context, trip, () => lookAtTrip(context, trip));
+  } else {
+    lookAtIdle(context, client);
+  }
+}
+
+function lookAtIdle(context: SocketContext, client: ClientConnection) {
+  if (client.isLast) return;
+  const ageMs = context.nowMs - client.sinceMs;
+  if (client.hasHeadBegun) {
+    if (ageMs < HEAD_MS) return;
+    const why = `its head was not complete after ${HEAD_MS} ms`;
+    return refuseUnread(context, client, { code: "invalid_request", status: 408, why });
+  }
+  if (ageMs >= (client.requests === 0 ? FIRST_REQUEST_MS : KEEP_ALIVE_MS)) endWire(client.wire);
+}
+
+function lookAtTrip(context: SocketContext, trip: Trip) {
+  const { client } = trip;
+  const silenceMs = context.nowMs - client.movedMs;
+  if (client.hasEnded && silenceMs >= HALF_CLOSED_MS) return cutWire(client.wire);
+  if (!client.isProbed && silenceMs >= PROBE_AFTER_MS) {
+    client.isProbed = true;
+    client.wire.socket.setKeepAlive(true, PROBE_AFTER_MS);
+  }
+  if (isBodyOverdue(trip, silenceMs)) return refuseSilence(context, trip);
+  const { responseTimeoutMs } = context;
+  if (trip.stage !== "waiting" || responseTimeoutMs === null) return;
+  if (context.nowMs - trip.sentMs >= responseTimeoutMs) onNoAnswerInTime(context, trip);
+}
+
+/** Only a client that could send is told to: not while the target is slow, or has yet to say 100. */
+function isBodyOverdue(trip: Trip, silenceMs: number): boolean {
+  if (silenceMs < BODY_SILENCE_MS || trip.upstream === null || isBodyDone(trip.body)) return false;
+  const waitsForUs = trip.request.expectsContinue && trip.sentBytes === 0;
+  return trip.client.wire.holds === 0 && !waitsForUs;
+}
+
+function refuseSilence(context: SocketContext, trip: Trip) {
+  const canAnswer = trip.stage === "waiting";
+  letGo(context, trip);
+  if (!canAnswer) return cutWire(trip.client.wire);
+  const why = `nothing of its body came for ${BODY_SILENCE_MS} ms`;
+  refuseTrip(context, trip, { code: "invalid_request", status: 408, why });
+}

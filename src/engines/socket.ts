@@ -1,0 +1,121 @@
+/** The socket engine: strict HTTP/1.1 of our own on `Bun.listen` and `Bun.connect`. */
+
+import type { TCPSocketListener } from "bun";
+import { createTrust } from "../client-address.ts";
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { Log } from "../log.ts";
+import { createPool } from "./connection-pool.ts";
+import type { Engine, RequestHandler } from "./engine.ts";
+import { listenFailure } from "./listen-failure.ts";
+import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
+import { clientHandler, serveNext } from "./socket-client.ts";
+import type { ClientConnection, SocketContext, UpstreamUser } from "./socket-context.ts";
+import { createDeadlines } from "./socket-deadlines.ts";
+import { breakTrip, guardTrip } from "./socket-exchange.ts";
+import { createStop } from "./socket-stop.ts";
+import { createScratch } from "./socket-writer.ts";
+import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
+
+export interface SocketEngineOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Longest to wait for a connection to a target, its TLS included. */
+  readonly connectTimeoutMs: number;
+  /** Longest to wait for an answer's head; `null`: no limit. */
+  readonly responseTimeoutMs: number | null;
+  readonly forwarded: Config["forwarded"];
+  /** The certificates to accept from targets, PEM; left out: the system's. */
+  readonly upstreamCa?: string;
+}
+
+/**
+ * Listens, at once.
+ * @throws PaastisError `listen_failed` when it cannot
+ */
+export function createSocketEngine(options: SocketEngineOptions): Engine {
+  const context = createContext(options);
+  const deadlines = createDeadlines(context);
+  const listener = listen(context, options, deadlines.watch);
+  const stop = createStop(context, {
+    stopListening: () => listener.stop(),
+    onStopped: deadlines.end,
+  });
+  return {
+    name: "socket",
+    port: listener.port,
+    get inFlight() {
+      let count = context.tunnels.size;
+      for (const client of context.clients) if (client.trip !== null) count += 1;
+      return count;
+    },
+    stop,
+  };
+}
+
+function createContext(options: SocketEngineOptions): SocketContext {
+  const { handler, clock, log, connectTimeoutMs, responseTimeoutMs, forwarded } = options;
+  const scratch = createScratch();
+  const context: SocketContext = {
+    handler,
+    clock,
+    log,
+    responseTimeoutMs,
+    forwarded,
+    isTrusted: createTrust(forwarded.trustedProxies),
+    clients: new Set(),
+    tunnels: new Set(),
+    scratch,
+    nowMs: clock.now(),
+    isStopping: false,
+    serveNext: (client) => serveNext(context, client),
+    pool: createPool<UpstreamUser>({
+      clock,
+      log,
+      scratch,
+      connectTimeoutMs,
+      ...(options.upstreamCa === undefined ? {} : { ca: options.upstreamCa }),
+      onData: (user, bytes) => onData(context, user, bytes),
+      onOver: (user, error) => onOver(context, user, error),
+      onFault: (user, error) => onFault(context, user, error),
+    }),
+  };
+  return context;
+}
+
+function listen(
+  context: SocketContext,
+  { host, port }: SocketEngineOptions,
+  onOpen: () => void,
+): TCPSocketListener<ClientConnection | undefined> {
+  try {
+    return Bun.listen<ClientConnection | undefined>({
+      hostname: host,
+      port,
+      // A client that has ended its side may still read.
+      allowHalfOpen: true,
+      socket: clientHandler(context, onOpen),
+    });
+  } catch (error) {
+    throw listenFailure({ host, port }, error);
+  }
+}
+
+function onData(context: SocketContext, user: UpstreamUser, bytes: Buffer): void {
+  if (user.kind === "tunnel") fromTarget(user, bytes);
+  else onTargetBytes(context, user, bytes);
+}
+
+function onOver(context: SocketContext, user: UpstreamUser, error: string | null) {
+  if (user.kind === "tunnel") return sideIsOver(user, context.nowMs);
+  guardTrip(context, user, () => onTargetOver(context, user, error));
+}
+
+function onFault(context: SocketContext, user: UpstreamUser, error: unknown): void {
+  if (user.kind === "tunnel") cutTunnel(user);
+  else breakTrip(context, user, error);
+}
