@@ -24,6 +24,8 @@ export const CLIENT_CLAIMS: readonly string[] = [
   "cf-connecting-ip",
   "forwarded",
   "front-end-https",
+  // Not a claim, but CGI hands it on as HTTP_PROXY, where the app's own HTTP client believes it (httpoxy).
+  "proxy",
   "true-client-ip",
   "x-client-ip",
   "x-cluster-client-ip",

@@ -4,38 +4,12 @@ import { describe, expect, test } from "bun:test";
 import { fieldValue } from "../src/engines/http1-fields.ts";
 import {
   createRequestHeadReader,
-  createResponseHeadReader,
-  type HeadLimits,
   type HeadReader,
   type HeadResult,
   type Http1RequestHead,
-  type Http1ResponseHead,
 } from "../src/engines/http1-head.ts";
 import type { Refusal } from "../src/engines/http1-refusal.ts";
-
-const LIMITS: HeadLimits = { headBytesMax: 4096, lineBytesMax: 1024, fieldLinesMax: 20 };
-
-function bytesOf(text: string): Buffer {
-  return Buffer.from(text, "latin1");
-}
-
-function readRequest(text: string, limits = LIMITS): HeadResult<Http1RequestHead> {
-  return createRequestHeadReader(limits).read(bytesOf(text), 0);
-}
-
-function readResponse(text: string, limits = LIMITS): HeadResult<Http1ResponseHead> {
-  return createResponseHeadReader(limits).read(bytesOf(text), 0);
-}
-
-function headOf<H>(result: HeadResult<H>): H {
-  if (result.kind !== "head") throw new Error(JSON.stringify(result));
-  return result.head;
-}
-
-function refusalOf<H>(result: HeadResult<H>): Refusal {
-  if (result.kind !== "refused") throw new Error(JSON.stringify(result));
-  return result.refusal;
-}
+import { bytesOf, headOf, LIMITS, readRequest, refusalOf } from "./support/http1-heads.ts";
 
 /** A GET with these lines after its Host. */
 function requestWith(...lines: readonly string[]): string {

@@ -1,29 +1,8 @@
 /** Heads of responses: what is read, and what is refused. */
 
 import { describe, expect, test } from "bun:test";
-import {
-  createResponseHeadReader,
-  type HeadLimits,
-  type HeadResult,
-  type Http1ResponseHead,
-} from "../src/engines/http1-head.ts";
-import type { Refusal } from "../src/engines/http1-refusal.ts";
-
-const LIMITS: HeadLimits = { headBytesMax: 4096, lineBytesMax: 1024, fieldLinesMax: 20 };
-
-function readResponse(text: string): HeadResult<Http1ResponseHead> {
-  return createResponseHeadReader(LIMITS).read(Buffer.from(text, "latin1"), 0);
-}
-
-function headOf<H>(result: HeadResult<H>): H {
-  if (result.kind !== "head") throw new Error(JSON.stringify(result));
-  return result.head;
-}
-
-function refusalOf<H>(result: HeadResult<H>): Refusal {
-  if (result.kind !== "refused") throw new Error(JSON.stringify(result));
-  return result.refusal;
-}
+import { createResponseHeadReader } from "../src/engines/http1-head.ts";
+import { bytesOf, headOf, LIMITS, readResponse, refusalOf } from "./support/http1-heads.ts";
 
 describe("response", () => {
   test("a usual head gives status, reason and its fields in order", () => {
@@ -108,9 +87,7 @@ describe("response", () => {
   });
 
   test("interim heads are read one after the other from the same piece", () => {
-    const piece = Buffer.from(
-      "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody",
-    );
+    const piece = bytesOf("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody");
     const reader = createResponseHeadReader(LIMITS);
     const first = reader.read(piece, 0);
     if (first.kind !== "head") throw new Error(first.kind);

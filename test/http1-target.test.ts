@@ -1,29 +1,7 @@
 /** Whom a request is for: absolute targets, and the Host header. */
 
 import { describe, expect, test } from "bun:test";
-import {
-  createRequestHeadReader,
-  type HeadLimits,
-  type HeadResult,
-  type Http1RequestHead,
-} from "../src/engines/http1-head.ts";
-import type { Refusal } from "../src/engines/http1-refusal.ts";
-
-const LIMITS: HeadLimits = { headBytesMax: 4096, lineBytesMax: 1024, fieldLinesMax: 20 };
-
-function readRequest(text: string): HeadResult<Http1RequestHead> {
-  return createRequestHeadReader(LIMITS).read(Buffer.from(text, "latin1"), 0);
-}
-
-function headOf<H>(result: HeadResult<H>): H {
-  if (result.kind !== "head") throw new Error(JSON.stringify(result));
-  return result.head;
-}
-
-function refusalOf<H>(result: HeadResult<H>): Refusal {
-  if (result.kind !== "refused") throw new Error(JSON.stringify(result));
-  return result.refusal;
-}
+import { headOf, readRequest, refusalOf } from "./support/http1-heads.ts";
 
 describe("request: absolute targets", () => {
   test("path and authority are kept apart, and the Host must say the same", () => {

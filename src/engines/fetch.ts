@@ -4,7 +4,7 @@ import type { Server } from "bun";
 import { createTrust } from "../client-address.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
-import { ANSWER_CODES, type AnswerCode, messageOf, PaastisError } from "../errors.ts";
+import { ANSWER_CODES, type AnswerCode, messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Engine, RequestHandler } from "./engine.ts";
 import { createCompletions } from "./fetch-completion.ts";
@@ -20,6 +20,7 @@ import {
 import { createStop } from "./fetch-stop.ts";
 import { warmUpFetch } from "./fetch-warm-up.ts";
 import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
+import { listenFailure } from "./listen-failure.ts";
 
 export interface FetchEngineOptions {
   readonly host: string;
@@ -125,38 +126,4 @@ function plainAnswer(code: AnswerCode): Response {
     status,
     headers: { "content-type": "text/plain; charset=utf-8", "paastis-error": code },
   });
-}
-
-function listenFailure(options: FetchEngineOptions, error: unknown): PaastisError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const [why, next] = listenAdvice(code, options);
-  const what = `Cannot listen on ${options.host}, port ${options.port}`;
-  return new PaastisError("listen_failed", { what, why: why ?? messageOf(error), next }, error);
-}
-
-function listenAdvice(
-  code: string,
-  { host, port }: FetchEngineOptions,
-): readonly [why: string | null, next: string] {
-  switch (code) {
-    case "EADDRINUSE":
-      return [
-        `another program listens on port ${port} already (${code})`,
-        "Stop it, or choose another port with PORT or --port",
-      ];
-    case "EACCES":
-    case "EPERM":
-      return [
-        `port ${port} is reserved for privileged users (${code})`,
-        "Choose a port from 1024 up with PORT or --port, or grant CAP_NET_BIND_SERVICE",
-      ];
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-      return [
-        `"${host}" is not an address of this machine (${code})`,
-        "Set HOST or --host to an address of this machine, or to 0.0.0.0 for all of them",
-      ];
-    default:
-      return [null, "Check HOST and PORT"];
-  }
 }

@@ -5,6 +5,7 @@ import {
   CLIENT_CLAIMS,
   type Forwarding,
   HOP_BY_HOP,
+  isClientClaim,
   type Leg,
   namedByConnection,
   toPublicCookie,
@@ -39,7 +40,6 @@ const NONE: readonly string[] = [];
 const STAYS_BEHIND: ReadonlySet<string> = new Set(
   HOP_BY_HOP.filter((name) => name !== "trailer" && name !== "expect"),
 );
-const CLAIMS: ReadonlySet<string> = new Set(CLIENT_CLAIMS);
 
 /** Request headers that are looked at; all others pass as they are. */
 const NOTABLE: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...CLIENT_CLAIMS, "host", "origin"]);
@@ -73,12 +73,12 @@ export function requestText(call: RequestCall, leg: Leg): string {
   let text = `${request.method} ${request.path} HTTP/1.1\r\n`;
   for (const field of request.fields) {
     const { name } = field;
-    if (!NOTABLE.has(name)) {
+    if (!NOTABLE.has(name) && !(name.includes("_") && isClientClaim(name))) {
       if (named.length > 0 && named.includes(name)) continue;
       text += `${field.line}\r\n`;
       continue;
     }
-    const line = CLAIMS.has(name) ? claimLine(call, field, said) : notableLine(call, field, leg);
+    const line = isClientClaim(name) ? claimLine(call, field, said) : notableLine(call, field, leg);
     if (line !== null) text += `${line}\r\n`;
   }
   return `${text}${forwardedText(call, said)}\r\n`;
