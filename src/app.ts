@@ -191,10 +191,10 @@ function observed(
   if (isInTransit(state)) return null;
   switch (happening.as) {
     case "asleep":
-      // A failure keeps its reason until a wake was tried again: "asleep" would hide why.
-      if (state.kind === "asleep" || (state.kind === "failed" && nowMs < state.retryAtMs))
-        return null;
-      return { kind: "asleep", sinceMs: nowMs };
+      // A failure keeps its reason until a wake is tried again: "asleep" would hide why.
+      return state.kind === "asleep" || state.kind === "failed"
+        ? null
+        : { kind: "asleep", sinceMs: nowMs };
     case "awake":
       return state.kind === "awake" && state.target.origin === happening.target.origin
         ? null

@@ -52,9 +52,22 @@ export function createProbe(fetch: ProbeFetch): Probe {
       return { healthy, saw: saw || `status ${response.status} from ${check.path ?? "/"}` };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      return { healthy: false, saw: messageOf(error) };
+      return { healthy: false, saw: connectionTrouble(error) };
     }
   };
+}
+
+/** The runtime's own words speak of computers and URLs; these say what is wrong with the app. */
+const TROUBLES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused: nothing listens there",
+  ConnectionRefused: "connection refused: nothing listens there",
+  ECONNRESET: "it closed the connection without an answer",
+  ENOTFOUND: "the name has no address",
+};
+
+function connectionTrouble(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return TROUBLES[code] ?? messageOf(error);
 }
 
 /** How long to wait before the next probe, by the time since the first one; ms. Early and often, then seldom. */

@@ -3,6 +3,7 @@
 import type { App, AppState, Target } from "./app.ts";
 import { WAKE_HISTORY_MAX } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
+import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { untilHealthy } from "./health.ts";
@@ -23,7 +24,7 @@ export async function runWake(
   cause: Cause,
 ): Promise<WakeOutcome> {
   const limit = deadline(context.clock, wakeTimeoutMs(context, app), {
-    reason: new Error("it did not answer in time"),
+    reason: new Error(`it did not answer within ${durationText(wakeTimeoutMs(context, app))}`),
     parent: context.closing.signal,
   });
   const { signal } = limit;

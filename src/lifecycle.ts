@@ -209,6 +209,8 @@ function observe(context: LifecycleContext, app: App, seen: Seen): void {
   // What ended by itself while it drains needs no stop: the sleep finds that out, and gives up.
   if (hasEnded(observation)) cancelDrain(context, app);
   if (isInTransit(app.state)) return;
+  // Its address is all that the list knows of such an app: that it answers must be seen by a wake.
+  if (app.sleepsByItself && app.state.kind === "failed") return;
   const before = app.state;
   if (!applyObservation(context, app, observation)) return;
   context.rememberLater(app);
@@ -222,7 +224,8 @@ function hasEnded({ phase }: Observation): boolean {
 /** The provider reports that what we wait for has ended: no need to wait for the time-out. */
 function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
   if (!hasEnded(observation)) return;
-  const why = observation.reason ?? `it is ${observation.phase} before it answered`;
+  const isOver = observation.phase === "asleep" ? " before it answered" : "";
+  const why = `${observation.reason ?? `it is ${observation.phase}`}${isOver}`;
   runOf(context, app).abort?.abort(new Error(why));
 }
 

@@ -222,6 +222,9 @@ function sayReady({ log, config, core }: Program, engine: Engine): void {
   const address = `http://${host}:${engine.port}`;
   const fields = { address, apps: core.table.all().length, providers: config.providers.join(", ") };
   log.info(fields, `listening on ${address}`);
+  if (fields.apps > 0) return;
+  const next = "declare apps in paastis.yml; it is read when it changes";
+  log.warn({ file: config.file, next }, "there is no app yet");
 }
 
 function everyActivity(program: Program): () => void {

@@ -63,8 +63,15 @@ export function createGate(deps: GateDeps): Gate {
     admit(app, head) {
       if (isProgressRequest(head)) return admitOnlooker(context, app, head);
       context.activity.begin(app);
+      const admission = admit(context, {
+        app,
+        head,
+        admittedMs: context.clock.now(),
+        failures: 0,
+      });
+      // Only now: in a circle of links the app itself must be woken by this request, not by its links.
       if (app.links.length > 0) wakeLinks(context, app);
-      return admit(context, { app, head, admittedMs: context.clock.now(), failures: 0 });
+      return admission;
     },
     readmit: (exchange) => admit(context, { ...exchange, failures: exchange.failures + 1 }),
     held: () => context.room.count(),

@@ -64,7 +64,7 @@ const TABLE: Readonly<
   "stop-done":            ["-",        "-",        "-",        "-",        "-",        "asleep",   "-",        "-"],
   "stop-failed, up":      ["-",        "-",        "-",        "-",        "-",        "awakeNew", "-",        "-"],
   "stop-failed, unclear": ["-",        "-",        "-",        "-",        "-",        "unknown",  "-",        "-"],
-  "seen asleep":          ["asleep",   "-",        "-",        "asleep",   "-",        "-",        "-",        "asleep"],
+  "seen asleep":          ["asleep",   "-",        "-",        "asleep",   "-",        "-",        "-",        "-"],
   "seen awake":           ["awakeNew", "awakeNew", "-",        "awakeNew", "-",        "-",        "awakeNew", "awakeNew"],
   "seen awake as before": ["awakeOld", "awakeOld", "-",        "-",        "-",        "-",        "awakeOld", "awakeOld"],
   "seen failed":          ["failed",   "failed",   "-",        "failed",   "-",        "-",        "-",        "-"],

@@ -304,7 +304,7 @@ describe("failed wake", () => {
     expect(app.state.kind).toBe("waking");
     await world.clock.advance(2);
     expect(await waking).toMatchObject({
-      why: "it did not answer in time at http://shop.test:8080 (last: connection refused)",
+      why: "it did not answer within 20 s at http://shop.test:8080 (last: connection refused)",
     });
     expect(world.clock.pending()).toBe(0);
   });
@@ -316,7 +316,7 @@ describe("failed wake", () => {
     world.provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
     const waking = world.core.lifecycle.wake(app, CAUSE);
     await world.clock.advance(3000);
-    expect(await waking).toMatchObject({ kind: "failed", why: "it did not answer in time" });
+    expect(await waking).toMatchObject({ kind: "failed", why: "it did not answer within 3 s" });
   });
 
   test("failed wake: a failing before-start hook fails it, before any call", async () => {

@@ -138,7 +138,7 @@ describe("observation", () => {
     expect(pauses).toEqual([750, 1500, 3000, 6000]);
   });
 
-  test("observation: a failure keeps its reason until it may be tried again", async () => {
+  test("observation: a failure keeps its reason, however often it is seen asleep", async () => {
     const { world, app } = worldWith({ kind: "asleep", sinceMs: 0 });
     world.provider.script.wake = async () => {
       throw new Error("no room");
@@ -148,7 +148,14 @@ describe("observation", () => {
     expect(app.state).toMatchObject({ kind: "failed", why: "no room" });
     await world.clock.advance(1000);
     world.core.lifecycle.observe(app, { observation: ASLEEP });
-    expect(app.state.kind).toBe("asleep");
+    expect(app.state).toMatchObject({ kind: "failed", why: "no room" });
+  });
+
+  test("observation: that an address is listed does not say that it answers", async () => {
+    const { world, app } = worldWith({ kind: "failed", sinceMs: 0, why: "refused", retryAtMs: 0 });
+    app.sleepsByItself = true;
+    world.core.lifecycle.observe(app, { observation: AWAKE });
+    expect(app.state).toMatchObject({ kind: "failed", why: "refused" });
   });
 
   test("observation: an app that came up by itself starts with a fresh idle clock", async () => {

@@ -146,7 +146,7 @@ async function chatter(lines: number): Promise<{ lines: string[]; grownMB: numbe
       if (n % 1000 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     writeFileSync(process.env.DONE, String((process.memoryUsage().rss - beforeBytes) / 1e6));
-    setInterval(() => undefined, 1000);`;
+    setTimeout(() => process.exit(1), 10_000);`;
   using folder = tempDir();
   const env = {
     ...process.env,

@@ -26,7 +26,9 @@ export function answerToNobody(): Response {
 /** Whether an answer's body should go through `streamed`. */
 export function isStreamed(response: Response): boolean {
   const length = response.headers.get("content-length");
-  if (length !== null && Number(length) < STREAM_FROM_BYTES) return false;
+  // Passed on whole, an answer without a type would be given one by Bun, and browsers would save it as a file.
+  const isTyped = length === "0" || response.headers.has("content-type");
+  if (isTyped && length !== null && Number(length) < STREAM_FROM_BYTES) return false;
   // Asked last: a body that was looked at is no longer passed on in the cheapest way.
   return response.status >= 200 && response.status <= 599 && response.body !== null;
 }

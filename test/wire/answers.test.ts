@@ -73,6 +73,19 @@ describe.each(ENGINES)("$name: answers", (engine) => {
     ]);
   });
 
+  test("wire: an answer without a type gets none", async () => {
+    for (const body of ["<h1>hi</h1>", ""]) {
+      using upstream = await reply(
+        `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      await using proxy = engine.start(upstream.origin);
+      const answer = await exchangeRaw(proxy.port, get("/"));
+      expect(answer.body).toBe(body);
+      const names = answer.headers.map(([name]) => name.toLowerCase());
+      expect(names).not.toContain("content-type");
+    }
+  });
+
   test("wire: redirects are not followed, and those to the target lead to the public address", async () => {
     using upstream = await startScriptedUpstream((request) =>
       request.write(
