@@ -122,8 +122,9 @@ async function build(base: Base): Promise<Program> {
     onListenerError: (error) => log.error({ reason: messageOf(error) }, "an event listener failed"),
   });
   const writer = createEventWriter({ store: storage.events, log, clock });
-  events.subscribe(logEvents(log));
+  // Stored first: what the log has said must not be lost when the program is killed the moment after.
   events.subscribe(writer.write);
+  events.subscribe(logEvents(log));
   const hooks = createHooks(base, events);
   const core = createCore({
     clock,

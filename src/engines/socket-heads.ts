@@ -228,7 +228,7 @@ function hasNoBody({ answer }: AnswerCall): boolean {
 /** How an answer of ours is sent. */
 export interface OwnAnswerCall {
   readonly answer: Answer;
-  readonly nowMs: number;
+  readonly wallMs: number;
   /** Bytes of the body; `null`: none is known, and it goes in chunks or to the connection's end. */
   readonly length: number | null;
   readonly isChunked: boolean;
@@ -241,7 +241,7 @@ export function ownAnswerText(call: OwnAnswerCall): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
   for (const [name, value] of headers) text += `${name}: ${oneLine(value)}\r\n`;
   // RFC 9110, section 6.6.1: who makes an answer says when.
-  text += `Date: ${new Date(call.nowMs).toUTCString()}\r\n`;
+  text += `Date: ${new Date(call.wallMs).toUTCString()}\r\n`;
   if (call.length !== null) text += `Content-Length: ${call.length}\r\n`;
   if (call.isChunked) text += "Transfer-Encoding: chunked\r\n";
   if (call.persistence !== null) text += `Connection: ${call.persistence}\r\n`;

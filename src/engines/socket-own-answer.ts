@@ -21,7 +21,7 @@ export function sendOwn(context: SocketContext, trip: Trip, answer: Answer) {
   const body = Buffer.from(answer.body);
   const text = ownAnswerText({
     answer,
-    nowMs: context.clock.now(),
+    wallMs: context.clock.wallMs(),
     length: hasNoBody(answer.status) ? null : body.length,
     isChunked: false,
     persistence: persistenceOf(context, trip),
@@ -40,7 +40,7 @@ function sendPieces(context: SocketContext, trip: Trip, answer: Answer) {
   if (!isChunked) client.isLast = true;
   const text = ownAnswerText({
     answer,
-    nowMs: context.clock.now(),
+    wallMs: context.clock.wallMs(),
     length: null,
     isChunked,
     persistence: persistenceOf(context, trip),
@@ -128,7 +128,7 @@ export function refuseUnread(
   const body = Buffer.from(typeof answer.body === "string" ? answer.body : "");
   const text = ownAnswerText({
     answer,
-    nowMs: context.clock.now(),
+    wallMs: context.clock.wallMs(),
     length: body.length,
     isChunked: false,
     persistence: "close",

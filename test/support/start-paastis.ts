@@ -70,6 +70,8 @@ export async function startPaastis(options: {
       HOST: "127.0.0.1",
       PORT: "0",
       START_AND_STOP_CHECKING_INTERVAL_CRON: "* * * * * *",
+      // `ENGINE=socket bun test test/e2e` plays the stories on the other engine.
+      ENGINE: process.env.ENGINE ?? "",
       ...options.env,
     },
     stdin: "ignore",
