@@ -253,7 +253,7 @@ describe.each(ENGINES)("$name: handshake", (engine) => {
 
   declared(engine, "short refusals", "a target that breaks its refusal off is broken", async () => {
     using upstream = await startScriptedUpstream((request) => {
-      request.write("HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nhalf");
+      request.write("HTTP/1.1 403 No\r\nContent-Type: text/x\r\nContent-Length: 9\r\n\r\nhalf");
       request.end();
     });
     await using proxy = engine.start(upstream.origin);
