@@ -1,6 +1,9 @@
 /** The seam between the core, which decides, and an engine, which carries bytes. */
 
 import type { App, Target } from "../app.ts";
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { Log } from "../log.ts";
 
 /** The head of a request, however it was read. */
 export interface RequestHead {
@@ -96,6 +99,21 @@ export interface RequestHandler {
     why: string,
     head: RequestHead,
   ): Answer;
+}
+
+/** What every engine is made of. */
+export interface EngineOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Longest to wait for a connection to a target; the fetch engine does not watch targets on this machine. */
+  readonly connectTimeoutMs: number;
+  /** Longest to wait for an answer's head; `null`: no limit. */
+  readonly responseTimeoutMs: number | null;
+  readonly forwarded: Config["forwarded"];
 }
 
 /** An engine that listens. */

@@ -2,11 +2,8 @@
 
 import type { Server } from "bun";
 import { createTrust } from "../client-address.ts";
-import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
 import { ANSWER_CODES, type AnswerCode, messageOf } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { Engine, RequestHandler } from "./engine.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
 import { createCompletions } from "./fetch-completion.ts";
 import { beginJourney, type FetchContext, ownAnswer } from "./fetch-context.ts";
 import { forward } from "./fetch-forward.ts";
@@ -22,18 +19,8 @@ import { warmUpFetch } from "./fetch-warm-up.ts";
 import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
 import { listenFailure } from "./listen-failure.ts";
 
-export interface FetchEngineOptions {
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
-  readonly handler: RequestHandler;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Longest to wait for a connection to a target that is not on this machine. */
-  readonly connectTimeoutMs: number;
-  /** Longest to wait for an answer's head; `null`: no limit. */
-  readonly responseTimeoutMs: number | null;
-  readonly forwarded: Config["forwarded"];
+/** The fetch engine's own setting besides. */
+export interface FetchEngineOptions extends EngineOptions {
   /** How long clients' connections may be silent; `SILENCE_LIMITS` unless given. */
   readonly silence?: Partial<SilenceLimits>;
 }

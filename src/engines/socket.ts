@@ -2,11 +2,8 @@
 
 import type { TCPSocketListener } from "bun";
 import { createTrust } from "../client-address.ts";
-import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
-import type { Log } from "../log.ts";
 import { createPool } from "./connection-pool.ts";
-import type { Engine, RequestHandler } from "./engine.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
 import { listenFailure } from "./listen-failure.ts";
 import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
 import { clientHandler, serveNext } from "./socket-client.ts";
@@ -17,18 +14,8 @@ import { createStop } from "./socket-stop.ts";
 import { createScratch } from "./socket-writer.ts";
 import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
 
-export interface SocketEngineOptions {
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
-  readonly handler: RequestHandler;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Longest to wait for a connection to a target, its TLS included. */
-  readonly connectTimeoutMs: number;
-  /** Longest to wait for an answer's head; `null`: no limit. */
-  readonly responseTimeoutMs: number | null;
-  readonly forwarded: Config["forwarded"];
+/** The socket engine's own setting besides. */
+export interface SocketEngineOptions extends EngineOptions {
   /** The certificates to accept from targets, PEM; left out: the system's. */
   readonly upstreamCa?: string;
 }
