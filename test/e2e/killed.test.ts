@@ -65,9 +65,12 @@ test("killed: while an app is being stopped", async () => {
 
 test("killed: what sleeps is known to sleep, and events and last use are still there", async () => {
   const it = setting({ bootMs: 0 });
-  const first = await startPaastis(it);
+  const first = await startPaastis({ ...it, env: { ...it.env, LOGGING_LEVEL: "debug" } });
   await first.get("shop");
   await first.untilEvent("shop", "APP_STOPPED");
+  // Events are written behind what is said of them: once something else was said, they are stored.
+  const said = first.lines.length;
+  await first.untilLine((line) => line.msg === "swept", said);
   first.signal("SIGKILL");
   await first.ended;
   await expectCleanRestart(it);
