@@ -242,5 +242,8 @@ export interface App {
 /** Stands between the reason of a failure and the app's own last words, which not every visitor may read. */
 export const LAST_OUTPUT = "; last output: ";
 
+/** Stands between the reason of a failure and what the last probe saw where: for operators, like the above. */
+export const LAST_PROBE = "; last probe: ";
+
 /** How many past wakes the estimate of the next one is made from. */
 export const WAKE_HISTORY_MAX = 20;

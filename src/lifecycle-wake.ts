@@ -1,7 +1,7 @@
 /** One wake, from the claim to a healthy answer. Called by the lifecycle alone. */
 
 import type { App, AppState, Target } from "./app.ts";
-import { WAKE_HISTORY_MAX } from "./app.ts";
+import { LAST_PROBE, WAKE_HISTORY_MAX } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
@@ -211,7 +211,7 @@ async function untilAnswers(
     });
   } catch (error) {
     if (!wake.signal.aborted) throw error;
-    throw new Error(`${messageOf(error)} at ${target.origin} (last: ${saw})`, { cause: error });
+    throw new Error(`${messageOf(error)}${LAST_PROBE}${target.origin}: ${saw}`, { cause: error });
   } finally {
     over.abort(new Error("the wake is over"));
     await watching;

@@ -10,7 +10,7 @@ import {
   waitingPage,
 } from "./answers.ts";
 import type { App, Target } from "./app.ts";
-import { LAST_OUTPUT } from "./app.ts";
+import { LAST_OUTPUT, LAST_PROBE } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
 import type { Config, HoldLimits } from "./config.ts";
@@ -324,11 +324,11 @@ function failedNow(context: GateContext, app: App, head: RequestHead): WakeProgr
   return { kind: "failed", why: whyFor(context, head, app.state.why), retryAfterMs };
 }
 
-/** The reason, without the app's own words where this visitor may not read them. */
+/** The reason, without the app's own words and our inner addresses where this visitor may not read them. */
 function whyFor(context: GateContext, head: RequestHead, why: string): string {
-  const end = why.indexOf(LAST_OUTPUT);
-  if (end === -1 || context.showAppOutput === "always") return why;
-  return context.showAppOutput === "local" && isLocal(head) ? why : why.slice(0, end);
+  if (context.showAppOutput === "always") return why;
+  if (context.showAppOutput === "local" && isLocal(head)) return why;
+  return [LAST_OUTPUT, LAST_PROBE].reduce((text, mark) => text.split(mark, 1)[0] ?? text, why);
 }
 
 /** Headers that a proxy in front adds: whoever came through one is not on this machine. */

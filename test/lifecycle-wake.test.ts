@@ -304,7 +304,7 @@ describe("failed wake", () => {
     expect(app.state.kind).toBe("waking");
     await world.clock.advance(2);
     expect(await waking).toMatchObject({
-      why: "it did not answer within 20 s at http://shop.test:8080 (last: connection refused)",
+      why: "it did not answer within 20 s; last probe: http://shop.test:8080: connection refused",
     });
     expect(world.clock.pending()).toBe(0);
   });

@@ -139,6 +139,15 @@ describe("admission", () => {
     expect(await settledNow(second)).toBe("to http://shop.test:8080");
   });
 
+  test("admission: a visitor from elsewhere is not told where the app was looked for", async () => {
+    const { admit, fail } = sleepyWorld({ deps: { showAppOutput: "local" } });
+    const admission = admit();
+    await fail("it did not answer within 20 s; last probe: http://127.0.0.1:27051: refused");
+    const body = String(answered(await held(admission).decision).body);
+    expect(body).toContain("it did not answer within 20 s");
+    expect(body).not.toContain("27051");
+  });
+
   /* biome-ignore format: a table */
   const VISITORS = [
     // setting, from, its proxy's header, sees the last words

@@ -130,8 +130,8 @@ function notableLine(call: RequestCall, field: HeaderField, leg: Leg): string | 
     case "te":
       return call.request.acceptsTrailers ? withValue(field, "trailers") : null;
     case "transfer-encoding":
-      // The framing has found it to be chunked and nothing else.
-      return field.line;
+      // The framing has found it to be chunked and nothing else, in whatever case: a strict app must see so, too.
+      return withValue(field, "chunked");
     case "expect":
       // RFC 9110, section 10.1.1: who speaks HTTP/1.0 cannot wait for a 100.
       return call.request.minor === 1 ? field.line : null;

@@ -32,6 +32,15 @@ describe("socket: heads", () => {
     expect(proxy.handler.heads[0]?.target).toBe(target);
   });
 
+  test("wire: chunked is said to the app in one spelling, whatever the client's", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startSocketEngine(upstream.origin);
+    const request =
+      "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: cHuNkEd\r\n\r\n0\r\n\r\n";
+    expect((await exchangeRaw(proxy.port, request)).status).toBe(200);
+    expect(upstream.requests[0]?.all("transfer-encoding")).toEqual(["chunked"]);
+  });
+
   test("wire: a head keeps its order, case and repetitions, and nothing is invented", async () => {
     using upstream = await startScriptedUpstream();
     await using proxy = startSocketEngine(upstream.origin);
