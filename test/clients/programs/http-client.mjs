@@ -1,0 +1,159 @@
+/** Node's HTTP clients: `node http-client.mjs <story> <host:port>` says what happened, as JSON. */
+
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { Agent as HttpAgent, request as httpRequest } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Agent, Pool, request } from "undici";
+import { resolveEverythingHere } from "./every-host-is-here.mjs";
+
+resolveEverythingHere();
+const [, , story, host] = process.argv;
+const origin = `http://${host}`;
+
+async function sumOf(body) {
+  const hash = createHash("sha256");
+  for await (const piece of body) hash.update(piece);
+  return hash.digest("hex");
+}
+
+/** A body that comes piece by piece, and its checksum. */
+function piecewise(pieces, bytes) {
+  const hash = createHash("sha256");
+  async function* body() {
+    for (let index = 0; index < pieces; index += 1) {
+      const piece = Buffer.alloc(bytes, index);
+      hash.update(piece);
+      yield piece;
+    }
+  }
+  return { body: body(), sum: () => hash.digest("hex") };
+}
+
+/** Asks for files of sizes from `first` on, all at once. */
+async function sumsOfFiles(dispatcher, { first, count }) {
+  const asked = Array.from({ length: count }, async (_, index) => {
+    const path = `/file?bytes=${first + index}`;
+    const { body } = await dispatcher.request({ origin, path, method: "GET" });
+    return await sumOf(body);
+  });
+  return await Promise.all(asked);
+}
+
+async function countsOf(agentOrPool) {
+  const { body } = await agentOrPool.request({ origin, path: "/echo", method: "GET" });
+  return (await body.json()).seen;
+}
+
+/** One exchange by Node's own client. */
+async function exchange(path, { body, ...options } = {}) {
+  const outgoing = httpRequest(`${origin}${path}`, options);
+  const events = [];
+  outgoing.on("information", ({ statusCode, headers }) => events.push({ statusCode, headers }));
+  const responded = once(outgoing, "response");
+  if (options.headers?.Expect !== undefined) await once(outgoing, "continue");
+  if (options.trailers !== undefined) {
+    outgoing.setHeader("Trailer", Object.keys(options.trailers).join(", "));
+    outgoing.write(body ?? "");
+    outgoing.addTrailers(options.trailers);
+    outgoing.end();
+  } else {
+    outgoing.end(body);
+  }
+  const [response] = await responded;
+  let text = "";
+  for await (const piece of response) text += piece;
+  const { statusCode, trailers } = response;
+  return { statusCode, text, trailers, events, reused: outgoing.reusedSocket };
+}
+
+const stories = {
+  async pipelining() {
+    const pool = new Pool(origin, { connections: 2, pipelining: 10 });
+    let inFlight = 0;
+    pool.on("connect", () => {
+      const look = () => {
+        inFlight = Math.max(inFlight, pool.stats.running);
+        setImmediate(look).unref();
+      };
+      look();
+    });
+    const sums = await sumsOfFiles(pool, { first: 1000, count: 200 });
+    return { sums, inFlight };
+  },
+  async concurrent() {
+    const agent = new Agent({ connections: 50 });
+    return await sumsOfFiles(agent, { first: 100_000, count: 300 });
+  },
+  async upload() {
+    const { body, sum } = piecewise(256, 64 * 1024);
+    const answer = await request(`${origin}/sum`, { method: "POST", body });
+    return { got: await answer.body.json(), sent: sum() };
+  },
+  async trailers() {
+    const { body, trailers } = await request(`${origin}/trailers`);
+    return { text: await body.text(), trailers };
+  },
+  async hints() {
+    const infos = [];
+    const onInfo = ({ statusCode, headers }) => infos.push({ statusCode, headers });
+    const { body, statusCode } = await request(`${origin}/hints`, { onInfo });
+    return { infos, statusCode, text: await body.text() };
+  },
+  async abort() {
+    const agent = new Agent();
+    const before = (await countsOf(agent)).broken;
+    const abort = new AbortController();
+    const { body } = await request(`${origin}/endless`, { signal: abort.signal });
+    await body[Symbol.asyncIterator]().next();
+    abort.abort();
+    while ((await countsOf(agent)).broken === before) await sleep(10);
+    return (await countsOf(agent)).broken - before;
+  },
+  async head() {
+    const { statusCode, headers, body } = await request(`${origin}/file?bytes=5000000`, {
+      method: "HEAD",
+    });
+    return { statusCode, length: headers["content-length"], body: await body.text() };
+  },
+  async keepAlive() {
+    const agent = new HttpAgent({ keepAlive: true, maxSockets: 1 });
+    const reused = [];
+    for (let index = 0; index < 50; index += 1) {
+      reused.push((await exchange(`/echo?${index}`, { agent })).reused);
+    }
+    agent.destroy();
+    return reused;
+  },
+  async expect() {
+    const headers = { Expect: "100-continue", "Content-Length": 5 };
+    const { statusCode, text } = await exchange("/sum", { method: "POST", headers, body: "hello" });
+    return { statusCode, bytes: JSON.parse(text).bytes };
+  },
+  async nodeHints() {
+    const { events, text } = await exchange("/hints");
+    return { infos: events, text };
+  },
+  async requestTrailers() {
+    const trailers = { "X-Sum": "42" };
+    const { text } = await exchange("/sum", { method: "POST", body: "hello", trailers });
+    const { bytes, trailers: got } = JSON.parse(text);
+    return { bytes, trailers: got };
+  },
+  async fetch() {
+    const { body, sum } = piecewise(64, 64 * 1024);
+    const sent = await fetch(`${origin}/sum`, { method: "PUT", body, duplex: "half" });
+    const { sha256 } = await sent.json();
+    const gzip = await fetch(`${origin}/gzip?bytes=300000`);
+    const moved = await fetch(`${origin}/moved`);
+    return {
+      upload: sha256 === sum(),
+      gzip: await sumOf(gzip.body),
+      moved: [moved.url, (await moved.json()).target],
+    };
+  },
+};
+
+console.log(JSON.stringify(await stories[story]()));
+// Pools keep their connections, and with them this process.
+process.exit(0);
