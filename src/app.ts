@@ -17,12 +17,31 @@ export interface Target {
   readonly origin: string;
   /** The `Host` header the target expects: `127.0.0.1:8081`, `x.osc-fr1.scalingo.io`. */
   readonly host: string;
+  /** Absolute path of the unix socket it listens on; `origin` is `http://localhost` then. */
+  readonly socketPath?: string;
 }
 
-/** @param origin an absolute `http:` or `https:` URL; path, query and credentials are dropped */
-export function targetOf(origin: string): Target {
-  const url = new URL(origin);
+const UNIX = "unix:";
+
+/**
+ * @param address an absolute `http:` or `https:` URL, whose path, query and credentials are dropped; or
+ *   `unix:` and the absolute path of a socket
+ */
+export function targetOf(address: string): Target {
+  if (address.startsWith(UNIX)) {
+    return {
+      origin: "http://localhost",
+      host: "localhost",
+      socketPath: address.slice(UNIX.length),
+    };
+  }
+  const url = new URL(address);
   return { origin: url.origin, host: url.host };
+}
+
+/** What a target is called: no two have the same, and `targetOf` gives it back. */
+export function addressOf({ origin, socketPath }: Target): string {
+  return socketPath === undefined ? origin : UNIX + socketPath;
 }
 
 /** How to find out whether a target answers. */
@@ -42,6 +61,10 @@ export interface Policy {
   readonly wakeTimeoutMs: number | null;
   /** Send the client's `Host` to the target instead of the target's own. */
   readonly preserveHost: boolean;
+  /** Whether the certificate of an `https` target must be good. */
+  readonly tlsVerify: boolean;
+  /** Certificates that vouch for an `https` target besides the system's, PEM; `null`: none. */
+  readonly tlsCa: string | null;
   /** Listed in `REGISTRY_IGNORED_APPS`: reachable and woken, but never put to sleep. */
   readonly ignored: boolean;
 }
@@ -196,7 +219,7 @@ function observed(
         ? null
         : { kind: "asleep", sinceMs: nowMs };
     case "awake":
-      return state.kind === "awake" && state.target.origin === happening.target.origin
+      return state.kind === "awake" && addressOf(state.target) === addressOf(happening.target)
         ? null
         : { kind: "awake", sinceMs: nowMs, target: happening.target };
     case "failed":

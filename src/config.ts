@@ -16,6 +16,10 @@ export interface Settings {
   readonly wakeTimeoutSeconds?: number;
   /** Send the client's `Host` to the app instead of the target's. */
   readonly preserveHost?: boolean;
+  /** Whether the certificate of an `https` target must be good. */
+  readonly tlsVerify?: boolean;
+  /** Certificates that vouch for an `https` target besides the system's, PEM. */
+  readonly tlsCa?: string;
 }
 
 /** An entry of `rules`. Strings in `settings` may hold `$1`…`$9`, filled from the pattern's groups. */
@@ -87,6 +91,36 @@ export interface HoldLimits {
   readonly maxUploads: number;
 }
 
+/** How clients are listened to. */
+export interface ListenerConfig {
+  /** Absolute paths of PEM files; `null`: plain HTTP. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** HTTP/2 over TLS; only the fetch engine can. */
+  readonly http2: boolean;
+  /** Longest a connection may be idle between two requests. */
+  readonly keepAliveMs: number;
+  /** From a request head's first byte to its last. */
+  readonly headersTimeoutMs: number;
+  /** What the head of a request may take up. */
+  readonly headBytesMax: number;
+  /** What the body of a request may take up; `null`: no limit. */
+  readonly bodyBytesMax: number | null;
+}
+
+/** How apps are connected to. */
+export interface UpstreamConfig {
+  /** Longest to wait for a connection; the fetch engine does not watch targets on this machine. */
+  readonly connectTimeoutMs: number;
+  /** Longest to wait for an answer's head; `null`: no limit. */
+  readonly timeoutMs: number | null;
+  /** Connections are kept for the next request. */
+  readonly keepAlive: boolean;
+  /** How long a connection is kept unused. */
+  readonly keepAliveMs: number;
+  /** Requests under way to one target; more wait. Upgraded connections do not count. */
+  readonly socketsMax: number;
+}
+
 /** Everything the program was told. Deeply frozen. */
 export interface Config {
   readonly host: string;
@@ -111,14 +145,11 @@ export interface Config {
   readonly defaultApp: string | null;
   /** What carries the bytes. */
   readonly engine: "fetch" | "socket";
+  readonly listener: ListenerConfig;
   readonly hold: HoldLimits;
   /** Who is shown the last lines of output of an app that failed; `local`: clients on this machine. */
   readonly showAppOutput: "local" | "always" | "never";
-  readonly upstream: {
-    readonly connectTimeoutMs: number;
-    /** Longest to wait for an answer's head; `null`: no limit. */
-    readonly timeoutMs: number | null;
-  };
+  readonly upstream: UpstreamConfig;
   readonly forwarded: {
     /** Whether `X-Forwarded-*` and `Via` are sent. */
     readonly enabled: boolean;

@@ -70,8 +70,11 @@ export function createCore(deps: CoreDeps): Core {
     ...deps,
     activity,
     providerOf,
-    probe: (app, target, signal) =>
-      deps.probe({ target, check: app.policy.health, isDownAnswer: downAnswerOf(app), signal }),
+    probe: (app, target, signal) => {
+      const { policy } = app;
+      const isDownAnswer = downAnswerOf(app);
+      return deps.probe({ target, check: policy.health, trust: policy, isDownAnswer, signal });
+    },
     isListed: (app) => table.byRef(app.ref) !== null,
   });
   const router = createRouter<App>({ ...deps, find: table.byKey });

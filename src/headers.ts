@@ -118,8 +118,11 @@ export interface Peer {
 export interface Forwarding {
   readonly peer: Peer;
   readonly public: PublicAddress;
-  /** Whether `X-Forwarded-*` and `Via` are sent. */
+  /** Whether `X-Forwarded-*` and `Via` are sent, and an `X-Request-Id` where the client sent none. */
   readonly enabled: boolean;
+  /** The id of a request that the client gave none; made when it is first needed, kept for each attempt. */
+  requestId: string | null;
+  readonly newRequestId: () => string;
 }
 
 /**
@@ -172,7 +175,14 @@ export function setForwarded(headers: Headers, forwarding: Forwarding): void {
   // RFC 7239: a proxy adds itself to a list that is there; we begin none, X-Forwarded-* says the
   // same.
   if (headers.has("forwarded")) append(headers, "forwarded", `for=${forwardedNode(peer.address)}`);
+  if (!headers.has("x-request-id")) headers.set("x-request-id", requestIdOf(forwarding));
   append(headers, "via", "1.1 paastis");
+}
+
+/** The id that we give a request which came without one. */
+export function requestIdOf(forwarding: Forwarding): string {
+  forwarding.requestId ??= forwarding.newRequestId();
+  return forwarding.requestId;
 }
 
 /** One look at each name costs less than one deletion per claim. */

@@ -4,6 +4,7 @@ import type { HealthCheck, Target } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
+import { routeTo, type TargetTrust } from "./target-route.ts";
 
 /** What one probe saw. */
 export interface ProbeResult {
@@ -16,6 +17,8 @@ export interface ProbeResult {
 export interface ProbeOrder {
   readonly target: Target;
   readonly check: HealthCheck;
+  /** The app's own, so that a probe gets through where requests do, and nowhere else. */
+  readonly trust: TargetTrust;
   /** How the app's platform says "down"; `null` when it has no such answer. */
   readonly isDownAnswer: DownAnswer | null;
   readonly signal: AbortSignal;
@@ -35,7 +38,7 @@ export type DownAnswer = (status: number, header: (name: string) => string | nul
  * one any answer of the app will do.
  */
 export function createProbe(fetch: ProbeFetch): Probe {
-  return async function probe({ target, check, isDownAnswer, signal }) {
+  return async function probe({ target, check, trust, isDownAnswer, signal }) {
     try {
       const response = await fetch(target.origin + (check.path ?? "/"), {
         headers: { host: target.host, "user-agent": "paastis-health", accept: "*/*" },
@@ -43,6 +46,7 @@ export function createProbe(fetch: ProbeFetch): Probe {
         decompress: false,
         proxy: false,
         keepalive: false,
+        ...routeTo(target, trust),
         signal,
       });
       await response.body?.cancel();
@@ -57,12 +61,23 @@ export function createProbe(fetch: ProbeFetch): Probe {
   };
 }
 
+const NOBODY_VOUCHES = "nobody vouches for its certificate: name the CA that does in tls_ca";
+
 /** The runtime's own words speak of computers and URLs; these say what is wrong with the app. */
 const TROUBLES: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused: nothing listens there",
   ConnectionRefused: "connection refused: nothing listens there",
   ECONNRESET: "it closed the connection without an answer",
   ENOTFOUND: "the name has no address",
+  ENOENT: "there is no socket yet",
+  EACCES: "permission denied: may Paastis use the socket?",
+  EAGAIN: "too many wait for it to accept connections",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  DEPTH_ZERO_SELF_SIGNED_CERT: NOBODY_VOUCHES,
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name than that in its address",
+  SELF_SIGNED_CERT_IN_CHAIN: NOBODY_VOUCHES,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOBODY_VOUCHES,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOBODY_VOUCHES,
 };
 
 function connectionTrouble(error: unknown): string {

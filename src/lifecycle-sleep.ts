@@ -1,7 +1,7 @@
 /** One sleep, from the before-stop hook to "really asleep". Called by the lifecycle alone. */
 
 import { isInUse, unusedSinceMs } from "./activity.ts";
-import type { App, Snapshot, Target } from "./app.ts";
+import { type App, addressOf, type Snapshot, type Target } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
@@ -50,7 +50,7 @@ export async function runSleep(
   const hook = await context.hooks.run("beforeStop", {
     app,
     reason: order.cause.detail,
-    upstream: app.lastTarget?.origin ?? "",
+    upstream: app.lastTarget === null ? "" : addressOf(app.lastTarget),
     signal: context.closing.signal,
   });
   if (context.closing.signal.aborted) return { kind: "kept", why: "Paastis is shutting down" };
@@ -180,7 +180,11 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
   await remember(context, app);
   const details = { durationMs: context.clock.now() - begunMs };
   tell(context, app, { name: "APP_STOPPED", cause, details });
-  context.hooks.runLater("afterStop", { app, reason: cause.detail, upstream: run.target.origin });
+  context.hooks.runLater("afterStop", {
+    app,
+    reason: cause.detail,
+    upstream: addressOf(run.target),
+  });
   return { kind: "asleep" };
 }
 

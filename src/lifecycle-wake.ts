@@ -1,7 +1,7 @@
 /** One wake, from the claim to a healthy answer. Called by the lifecycle alone. */
 
 import type { App, AppState, Target } from "./app.ts";
-import { LAST_PROBE, WAKE_HISTORY_MAX } from "./app.ts";
+import { addressOf, LAST_PROBE, WAKE_HISTORY_MAX } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
@@ -116,7 +116,7 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
   const hook = await context.hooks.run("beforeStart", {
     app,
     reason: cause.detail,
-    upstream: app.lastTarget?.origin ?? "",
+    upstream: app.lastTarget === null ? "" : addressOf(app.lastTarget),
     signal: wake.signal,
   });
   if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
@@ -168,9 +168,10 @@ function finish(wake: Wake, target: Target): WakeOutcome {
 
 function announce(wake: Wake, target: Target, durationMs: number): void {
   const { context, app, cause } = wake;
-  const details = { durationMs, target: target.origin };
+  const upstream = addressOf(target);
+  const details = { durationMs, target: upstream };
   tell(context, app, { name: "APP_STARTED", cause, details });
-  context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream: target.origin });
+  context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream });
 }
 
 /** Aborts with the wake, and when the provider reports that the app has ended. */
@@ -211,7 +212,9 @@ async function untilAnswers(
     });
   } catch (error) {
     if (!wake.signal.aborted) throw error;
-    throw new Error(`${messageOf(error)}${LAST_PROBE}${target.origin}: ${saw}`, { cause: error });
+    throw new Error(`${messageOf(error)}${LAST_PROBE}${addressOf(target)}: ${saw}`, {
+      cause: error,
+    });
   } finally {
     over.abort(new Error("the wake is over"));
     await watching;

@@ -2,7 +2,7 @@
 
 import { isInUse } from "./activity.ts";
 import type { App, AppState, Target } from "./app.ts";
-import { isInTransit } from "./app.ts";
+import { addressOf, isInTransit } from "./app.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
@@ -156,7 +156,7 @@ function targetIsDown(
   const run = runOf(context, app);
   if (run.wake !== null || context.closing.signal.aborted) return;
   if (app.state.kind === "unknown") void beginWake(context, app, down.cause);
-  if (app.state.kind !== "awake" || app.state.target.origin !== down.target.origin) return;
+  if (app.state.kind !== "awake" || addressOf(app.state.target) !== addressOf(down.target)) return;
   void beginWake(context, app, down.cause);
 }
 
@@ -269,7 +269,7 @@ function tellOutsideChange(
   if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
   if (app.state.kind === "failed") tell(context, app, { name: "APP_CRASHED", cause, reason });
   if (app.state.kind !== "awake") return;
-  const details = { target: app.state.target.origin };
+  const details = { target: addressOf(app.state.target) };
   tell(context, app, {
     name: before === "awake" ? "APP_SWITCHED" : "APP_STARTED",
     cause,

@@ -3,11 +3,13 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import type { AppsConfig, Config, ProviderName } from "./config.ts";
+import { doubtsAbout } from "./config-doubts.ts";
 import { parseDotenv } from "./dotenv-file.ts";
 import { type EnvironmentValues, type Layer, ownNames, readEnvironment } from "./environment.ts";
-import { messageOf, PaastisError } from "./errors.ts";
+import { PaastisError } from "./errors.ts";
 import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
 import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
+import { codeOf, readTextFile, whyUnreadable } from "./text-file.ts";
 
 /** Environment, by name, as a process has it. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,7 +48,6 @@ export type ConfigReading =
     };
 
 const DEFAULT_FILE = "paastis.yml";
-const FILE_BYTES_MAX = 1024 * 1024;
 const NOTHING: AppsReading = { apps: { apps: [], rules: [] }, problems: [], warnings: [] };
 
 /** Reads everything once. Never throws for what the user gave; does not change the environment. */
@@ -59,7 +60,12 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
   ]);
   const file = fileOf(sources, environment.values.configFile);
   const apps = readAppsFile(file);
-  const problems = [...environment.problems, ...dotenv.problems, ...apps.problems];
+  const problems = [
+    ...environment.problems,
+    ...contradictions(environment.values),
+    ...dotenv.problems,
+    ...apps.problems,
+  ];
   const warnings = [...environment.warnings, ...apps.warnings];
   if (problems.length > 0) return { kind: "invalid", problems, warnings };
 
@@ -119,24 +125,20 @@ function reloadApps(file: AppsFile): AppsConfig {
 
 /** `found` is false when there is no file and none is needed. */
 function readAppsFile(file: AppsFile): AppsReading & { readonly found: boolean } {
-  try {
-    const { size } = statSync(file.path);
-    if (size > FILE_BYTES_MAX) {
-      const problem = `${file.label} is too large: ${size} bytes, at most ${FILE_BYTES_MAX}`;
-      return { ...NOTHING, found: true, problems: [problem] };
-    }
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file.path));
-    const { apps, problems, warnings } = parsePaastisYml(text, dirname(file.path));
-    return {
-      found: true,
-      apps,
-      problems: problems.map((problem) => `${file.label}, ${problem}`),
-      warnings: [...warnings.map((text) => `${file.label}, ${text}`), ...missingFolders(apps)],
-    };
-  } catch (error) {
-    if (!file.required && codeOf(error) === "ENOENT") return { ...NOTHING, found: false };
-    return { ...NOTHING, found: false, problems: [`${file.label} ${whyUnreadable(error)}`] };
+  const reading = readTextFile(file.path);
+  if ("why" in reading) {
+    if (!file.required && reading.isMissing) return { ...NOTHING, found: false };
+    return { ...NOTHING, found: true, problems: [`${file.label} ${reading.why}`] };
   }
+  const folder = dirname(file.path);
+  const parsed = parsePaastisYml(reading.text, { folder, readText: readTextFile });
+  const { apps, problems, warnings } = parsed;
+  return {
+    found: true,
+    apps,
+    problems: problems.map((problem) => `${file.label}, ${problem}`),
+    warnings: [...warnings.map((text) => `${file.label}, ${text}`), ...missingFolders(apps)],
+  };
 }
 
 function readDotenv(folder: string): { readonly layer: Layer; readonly problems: string[] } {
@@ -152,20 +154,6 @@ function readDotenv(folder: string): { readonly layer: Layer; readonly problems:
     const problems = absent ? [] : [`.env ${whyUnreadable(error)}`];
     return { layer: { kind: ".env", values: {} }, problems };
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-function whyUnreadable(error: unknown): string {
-  const code = codeOf(error);
-  // Asked for by `--config` or `PAASTIS_CONFIG`, or there when the program was started.
-  if (code === "ENOENT" || code === "ENOTDIR") return "must be a file that exists";
-  if (code === "EISDIR") return "must be a file: it is a folder";
-  if (code === "EACCES" || code === "EPERM") return "cannot be read: permission denied";
-  if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") return "is not UTF-8 text";
-  return `cannot be read: ${messageOf(error)}`;
 }
 
 function toConfig(
@@ -194,7 +182,15 @@ function toConfig(
     },
     logLevel: values.logLevel,
     defaultApp: values.defaultApp,
-    engine: values.engine,
+    engine: values.engine ?? "fetch",
+    listener: {
+      tls: tlsFilesOf(sources, values),
+      http2: values.http2,
+      keepAliveMs: values.keepAliveMs,
+      headersTimeoutMs: values.headersTimeoutMs,
+      headBytesMax: values.headBytesMax,
+      bodyBytesMax: values.bodyBytesMax,
+    },
     hold: {
       maxMs: values.holdMaxMs,
       graceMs: values.holdGraceMs,
@@ -206,6 +202,9 @@ function toConfig(
     upstream: {
       connectTimeoutMs: values.upstreamConnectTimeoutMs,
       timeoutMs: values.upstreamTimeoutMs,
+      keepAlive: values.upstreamKeepAlive,
+      keepAliveMs: values.upstreamKeepAliveMs,
+      socketsMax: values.upstreamSocketsMax,
     },
     forwarded: {
       enabled: values.forwardedEnabled,
@@ -215,6 +214,31 @@ function toConfig(
     file: found.reading.found ? found.file.path : null,
     apps,
     childEnvironment: childEnvironmentOf(sources.environment),
+  };
+}
+
+/** Variables that are right by themselves and wrong together. */
+function contradictions({ tlsCert, tlsKey, http2, engine }: EnvironmentValues): string[] {
+  const problems: string[] = [];
+  if ((tlsCert === null) !== (tlsKey === null)) {
+    const [given, missing] = tlsCert === null ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
+    problems.push(`${missing} is required with ${given}: a certificate and its key go together`);
+  }
+  if (http2 && tlsCert === null) {
+    problems.push("HTTP2 needs TLS_CERT and TLS_KEY: browsers speak HTTP/2 over TLS only");
+  }
+  if (http2 && engine === "socket") {
+    problems.push("HTTP2 needs ENGINE=fetch: the socket engine speaks HTTP/1.1 only");
+  }
+  return problems;
+}
+
+function tlsFilesOf(sources: ConfigSources, values: EnvironmentValues) {
+  const { tlsCert, tlsKey } = values;
+  if (tlsCert === null || tlsKey === null) return null;
+  return {
+    certFile: resolve(sources.workingDirectory, tlsCert),
+    keyFile: resolve(sources.workingDirectory, tlsKey),
   };
 }
 
@@ -233,26 +257,6 @@ function missingFolders({ apps }: AppsConfig): string[] {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-/** Sentences about what is allowed but can hardly be meant. */
-function doubtsAbout(config: Config): string[] {
-  const doubts: string[] = [];
-  const { apps } = config.apps;
-  const keys = new Set(apps.map(({ key }) => key));
-  if (config.defaultApp !== null && !keys.has(config.defaultApp)) {
-    doubts.push(`DEFAULT_APP is "${config.defaultApp}", but no app of that key is declared`);
-  }
-  const users = new Map<number, string>();
-  for (const app of apps) {
-    if (app.provider !== "process" || app.port === null) continue;
-    const other = app.port === config.port ? "Paastis itself" : users.get(app.port);
-    if (other !== undefined) {
-      doubts.push(`apps.${app.key}: its port ${app.port} is also that of ${other}`);
-    }
-    users.set(app.port, app.key);
-  }
-  return doubts;
 }
 
 function deepFreeze<T>(value: T): T {

@@ -52,6 +52,23 @@ const settings = {
       description: "Send the client's Host to the app instead of the target's own.",
     }),
   ),
+  tls_verify: Type.Optional(
+    Type.Boolean({
+      $comment: "true or false",
+      description:
+        "Whether the certificate of an https target must be good; false accepts any, which anybody on the way can abuse.",
+      default: true,
+    }),
+  ),
+  tls_ca: Type.Optional(
+    Type.String({
+      minLength: 1,
+      $comment: "a path",
+      description:
+        "PEM file with the certificates that vouch for an https target besides the system's; a relative path " +
+        "counts from this file's folder. Read again when this file changes or on SIGHUP, not when it changes itself.",
+    }),
+  ),
 };
 
 const rule = Type.Object(
@@ -136,8 +153,10 @@ const app = Type.Object(
     targets: Type.Optional(
       Type.Array(Type.String(), {
         minItems: 1,
-        $comment: "a list of at least one origin, such as http://10.0.0.5:8080",
-        description: "Where the app answers; the first is the active one.",
+        $comment:
+          "a list of at least one origin or socket, such as http://10.0.0.5:8080 or unix:/run/app.sock",
+        description:
+          "Where the app answers; the first is the active one. A relative socket path counts from this file's folder.",
       }),
     ),
     ...settings,

@@ -2,14 +2,15 @@
 
 import { resolve } from "node:path";
 import type { TSchema } from "typebox";
-import { type Target, targetOf } from "./app.ts";
 import { checkShape, type Shape, show } from "./check-shape.ts";
 import type { Clock } from "./clock.ts";
 import { createSystemClock } from "./clock.ts";
 import type { AppsConfig, Declaration, HttpDeclaration, Rule, Settings } from "./config.ts";
 import { type AppEntry, PAASTIS_YML_SCHEMA, type RuleEntry } from "./paastis-yml-schema.ts";
+import { checkKey, readSettings } from "./paastis-yml-settings.ts";
+import { readTarget } from "./paastis-yml-target.ts";
 import { slowestMatchMs } from "./pattern-cost.ts";
-import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
+import { keyOf } from "./setting-parsers.ts";
 import { readYaml, type YamlPath, type YamlSource } from "./yaml-source.ts";
 
 /** What reading a file gave. `apps` is only worth something when there are no problems. */
@@ -31,26 +32,34 @@ const MEASURED_MAX = 200;
 /** So long patterns are measured in all, ms: a file full of slow ones must not hold up a program that runs. */
 const MEASURING_MS_MAX = 2000;
 
-/** Where problems go while one file is read. */
-interface Reader {
-  readonly source: YamlSource;
-  /** Absolute; relative `cwd`s count from here. */
+/** A file that the configuration names, or a sentence without it: `must be a file that exists`. */
+export type TextReading = { readonly text: string } | { readonly why: string };
+
+/** What a text is read with. */
+export interface ParseOptions {
+  /** The file's folder, absolute. */
   readonly folder: string;
+  /** Reads a file that the text names, by its absolute path. Never throws. */
+  readonly readText: (path: string) => TextReading;
+  /** Measures the patterns; the system's unless given. */
+  readonly clock?: Pick<Clock, "now">;
+}
+
+/** What one file is read with, and where its problems go. */
+export interface Reader {
+  readonly source: YamlSource;
+  /** Absolute; relative paths count from here. */
+  readonly folder: string;
+  readonly readText: ParseOptions["readText"];
   readonly problem: (at: YamlPath, text: string) => void;
   readonly warning: (at: YamlPath, text: string) => void;
 }
 
 /**
- * Touches no file. Collects all problems and never throws. Patterns of rules with an `app_name` are measured, for up
- * to about 2 s, because strangers choose what they are matched with.
- * @param folder the file's folder, absolute
- * @param clock measures the patterns
+ * Touches no file by itself. Collects all problems and never throws. Patterns of rules with an `app_name` are
+ * measured, for up to about 2 s, because strangers choose what they are matched with.
  */
-export function parsePaastisYml(
-  text: string,
-  folder: string,
-  clock: Pick<Clock, "now"> = createSystemClock(),
-): AppsReading {
+export function parsePaastisYml(text: string, options: ParseOptions): AppsReading {
   const read = readYaml(text);
   if ("problems" in read) {
     const problems = read.problems.map(({ line, message }) => `line ${line}: ${message}`);
@@ -60,11 +69,12 @@ export function parsePaastisYml(
   const warnings: Note[] = [];
   const reader: Reader = {
     source: read.source,
-    folder,
+    folder: options.folder,
+    readText: options.readText,
     problem: (at, what) => problems.push(note(read.source, at, what)),
     warning: (at, what) => warnings.push(note(read.source, at, what)),
   };
-  const apps = readFile(reader, clock);
+  const apps = readFile(reader, options.clock ?? createSystemClock());
   return { apps, problems: inOrder(problems), warnings: inOrder(warnings) };
 }
 
@@ -195,26 +205,6 @@ function checkGroups(text: string, groups: number, at: YamlPath, reader: Reader)
   }
 }
 
-function readSettings(entry: Omit<Partial<RuleEntry>, "app_name">, at: YamlPath, reader: Reader) {
-  entry.linked_apps?.forEach((text, index) => {
-    checkKey(text, [...at, "linked_apps", index], reader);
-  });
-  const settings: { -readonly [K in keyof Settings]: Settings[K] } = {};
-  if (entry.app_max_idle_time !== undefined) settings.maxIdleMinutes = entry.app_max_idle_time;
-  if (entry.linked_apps !== undefined) settings.linkedApps = entry.linked_apps;
-  if (entry.health !== undefined) settings.health = entry.health;
-  if (entry.wake_timeout !== undefined) settings.wakeTimeoutSeconds = entry.wake_timeout;
-  if (entry.preserve_host !== undefined) settings.preserveHost = entry.preserve_host;
-  return settings;
-}
-
-/** What holds a `$1` in a rule becomes a key only later. */
-function checkKey(text: string, at: YamlPath, reader: Reader): void {
-  const mayHaveGroups = at[0] === "rules" && /\$[1-9]/.test(text);
-  if (mayHaveGroups || keyOf(text) !== null) return;
-  reader.problem(at, `must be the key of an app (${KEY_ALLOWED}): it is ${show(text)}`);
-}
-
 function readApp(name: string, entry: AppEntry, reader: Reader): Declaration[] {
   const key = keyOf(name);
   const at = ["apps", name];
@@ -281,6 +271,9 @@ function readEnv(
   at: YamlPath,
   reader: Reader,
 ): Record<string, string> {
+  if (env.PORT !== undefined) {
+    reader.warning([...at, "PORT"], "has no effect: Paastis sets PORT itself; `port` says which");
+  }
   return Object.fromEntries(
     Object.entries(env).map(([name, value]) => [
       name,
@@ -300,21 +293,12 @@ function readHttpApp(draft: Draft, reader: Reader): HttpDeclaration[] {
   }
   if (!isGiven(at, "targets", reader)) reader.problem(at, "needs `targets` (provider http)");
   const targets = (entry.targets ?? []).flatMap((text, index) => {
-    const target = readTarget(text);
-    if (target === null) reader.problem([...at, "targets", index], refusalOfTarget(text));
-    return target ?? [];
+    const reading = readTarget(text, reader.folder);
+    if ("target" in reading) return reading.target;
+    reader.problem([...at, "targets", index], reading.problem);
+    return [];
   });
   return [{ provider: "http", key, targets, settings }];
-}
-
-function readTarget(text: string): Target | null {
-  if (!/^https?:\/\/[^/?#@\\\s]+\/?$/i.test(text) || !URL.canParse(text)) return null;
-  return targetOf(text);
-}
-
-function refusalOfTarget(text: string): string {
-  const allowed = "an origin without path, query and credentials, such as http://10.0.0.5:8080";
-  return `must be ${allowed}: it is ${show(text.replace(/\/\/.*@/, "//…@"))}`;
 }
 
 /** Whether the key stands in the file, with whatever value. */

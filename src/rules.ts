@@ -88,6 +88,8 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       health: app.health ?? { path: null },
       wakeTimeoutMs: null,
       preserveHost: false,
+      tlsVerify: true,
+      tlsCa: null,
       ignored,
     },
     sources: {
@@ -96,6 +98,8 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       health: app.health === undefined ? nobody : { kind: "provider" },
       wakeTimeoutMs: nobody,
       preserveHost: nobody,
+      tlsVerify: nobody,
+      tlsCa: nobody,
       ignored: ignored ? { kind: "variable", name: "REGISTRY_IGNORED_APPS" } : nobody,
     },
   };
@@ -113,7 +117,8 @@ function partOf(
   ownKey: string,
   fill: (text: string) => string,
 ): Partial<Policy> {
-  const { maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds, preserveHost } = settings;
+  const { maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds } = settings;
+  const { preserveHost, tlsVerify, tlsCa } = settings;
   return {
     ...(maxIdleMinutes !== undefined && { maxIdleMs: idleMs(maxIdleMinutes) }),
     ...(linkedApps !== undefined && { linkedKeys: linkedKeys(linkedApps.map(fill), ownKey) }),
@@ -122,6 +127,8 @@ function partOf(
       wakeTimeoutMs: Math.round(wakeTimeoutSeconds * 1000),
     }),
     ...(preserveHost !== undefined && { preserveHost }),
+    ...(tlsVerify !== undefined && { tlsVerify }),
+    ...(tlsCa !== undefined && { tlsCa }),
   };
 }
 

@@ -193,9 +193,11 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     handler: core.handler,
     clock,
     log,
-    connectTimeoutMs: config.upstream.connectTimeoutMs,
-    responseTimeoutMs: config.upstream.timeoutMs,
+    limits: config.listener,
+    certificates: null,
+    upstream: config.upstream,
     forwarded: config.forwarded,
+    newRequestId: () => crypto.randomUUID(),
   });
   const ends = [
     onSchedule({ expression: config.sweepCron, clock, work: () => void core.sweeper.sweep() }),

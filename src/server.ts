@@ -2,7 +2,7 @@
 
 import type { Activity } from "./activity.ts";
 import { errorAnswer } from "./answers.ts";
-import type { App } from "./app.ts";
+import { type App, addressOf } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type {
   Admission,
@@ -131,7 +131,7 @@ function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): 
   deps.activity.end(app);
   const code: AnswerCode = `upstream_${failure.kind}`;
   // Where the app runs is for the log: visitors need not know our ports.
-  const fields = { app: app.key, code, reason: failure.message, target: target.origin };
+  const fields = { app: app.key, code, reason: failure.message, target: addressOf(target) };
   deps.log.warn(fields, "could not be forwarded");
   return say(deps, head, { code, why: WHY[failure.kind], app });
 }

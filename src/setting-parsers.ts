@@ -66,6 +66,54 @@ export function millisecondsOrOff(): Parser<number | null> {
   };
 }
 
+/** A size: bytes, or a whole number with a unit, in steps of 1024. */
+export function bytes(min: number, max: number): Parser<number> {
+  return {
+    allowed: `a size from ${min} bytes to ${sizeText(max)}, such as 65536, 64kb or 10mb`,
+    parse(value) {
+      const size = sizeOf(value);
+      return size !== null && size >= min && size <= max ? accept(size) : refuse();
+    },
+  };
+}
+
+/** Like `bytes`, but 0 gives `null`: no limit. */
+export function bytesOrOff(): Parser<number | null> {
+  return {
+    allowed: "a size, such as 1048576, 512kb, 100mb or 2gb (0: no limit)",
+    parse(value) {
+      const size = sizeOf(value);
+      if (size === null) return refuse();
+      return accept(size === 0 ? null : size);
+    },
+  };
+}
+
+/** How often 1024 is in each unit. */
+const UNITS: Readonly<Record<string, number>> = {
+  "": 0,
+  b: 0,
+  kb: 1,
+  k: 1,
+  mb: 2,
+  m: 2,
+  gb: 3,
+  g: 3,
+};
+
+function sizeOf(value: string): number | null {
+  const [, digits = "", unit = ""] = /^(\d{1,15}) ?([kmg]?b?)$/i.exec(value) ?? [];
+  const power = UNITS[unit.toLowerCase()];
+  if (digits === "" || power === undefined) return null;
+  const size = Number(digits) * 1024 ** power;
+  return Number.isSafeInteger(size) ? size : null;
+}
+
+function sizeText(size: number): string {
+  if (size % 1024 ** 2 === 0) return `${size / 1024 ** 2}mb`;
+  return size % 1024 === 0 ? `${size / 1024}kb` : `${size}`;
+}
+
 /** Minutes, fractions allowed; gives milliseconds. */
 export function minutes(): Parser<number> {
   return {

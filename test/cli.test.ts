@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json" with { type: "json" };
+import { PRIVATE_CA } from "./support/private-ca.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
 const SOURCE = join(import.meta.dir, "..", "src");
@@ -41,12 +42,34 @@ describe("cli: check", () => {
       /listens on +0\.0\.0\.0:3000\n/,
       /file +\/.*paastis\.yml\n/,
       /providers +process, http\n/,
-      /\n2 apps\n +shop +process +sleeps after 30 min\n +legacy +http +http:\/\/10\.0\.0\.5:8080, /,
+      /\n3 apps\n +shop +process +sleeps after 30 min\n +legacy +http +http:\/\/10\.0\.0\.5:8080, /,
       /\n4 rules\n/,
       /hello-fastify-2 +answered by hellofastifydeux\n/,
     ]) {
       expect(out).toMatch(part);
     }
+  });
+
+  test("apps that live elsewhere are shown with where they answer and whom we believe", async () => {
+    using folder = tempDir();
+    writeFileSync(folder.file("ca.pem"), PRIVATE_CA);
+    writeFileSync(
+      folder.file("paastis.yml"),
+      `
+apps:
+  own: { targets: ['https://a.test'], tls_ca: ca.pem }
+  any: { targets: ['https://b.test'] }
+  socket: { targets: ['unix:x.sock'] }
+rules:
+  - { pattern: '^(any|socket)$', tls_verify: false }
+`,
+    );
+    const { out } = await run(["check"], { cwd: folder.path, env: PROCESS });
+    const path = folder.file("x.sock");
+    expect(out).toMatch(/own +http +https:\/\/a\.test \(its own CA vouches too\), sleeps/);
+    expect(out).toMatch(/any +http +https:\/\/b\.test \(accepts any certificate\), sleeps/);
+    expect(out).toContain(`http  unix:${path}, sleeps`);
+    expect(out).toContain("^(any|socket)$  accepts any certificate\n");
   });
 
   test("flags win over the environment, and the environment over .env", async () => {

@@ -57,6 +57,8 @@ describe("forwarded", () => {
     peer: { address: "203.0.113.9", trusted },
     public: { scheme: "http", host: "shop.example", port: "80" },
     enabled,
+    requestId: null,
+    newRequestId: () => "new-id",
   });
   const claims = {
     "x-forwarded-for": "10.9.9.9",
@@ -76,8 +78,22 @@ describe("forwarded", () => {
       "x-forwarded-proto": "http",
       "x-forwarded-host": "shop.example",
       "x-forwarded-port": "80",
+      "x-request-id": "new-id",
       via: "1.1 paastis",
     });
+  });
+
+  test("headers: a request id is kept, or made once and used for every attempt", () => {
+    let made = 0;
+    const own = { ...forwarding(false), newRequestId: () => `made-${++made}` };
+    const kept = new Headers({ "x-request-id": "the client's" });
+    setForwarded(kept, own);
+    expect([kept.get("x-request-id"), made]).toEqual(["the client's", 0]);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const headers = new Headers();
+      setForwarded(headers, own);
+      expect(headers.get("x-request-id")).toBe("made-1");
+    }
   });
 
   const names = [
@@ -112,6 +128,7 @@ describe("forwarded", () => {
       "x-forwarded-port": "1",
       "x-forwarded-prefix": "/admin",
       "x-real-ip": "10.9.9.9",
+      "x-request-id": "new-id",
       forwarded: "for=10.9.9.9, for=203.0.113.9",
       via: "1.1 front, 1.1 paastis",
     });

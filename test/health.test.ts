@@ -3,8 +3,15 @@ import { describe, expect, test } from "bun:test";
 import type { HealthCheck } from "../src/app.ts";
 import { targetOf } from "../src/app.ts";
 import { createSystemClock } from "../src/clock.ts";
-import type { DownAnswer, ProbeResult } from "../src/health.ts";
+import type { DownAnswer, ProbeOrder, ProbeResult } from "../src/health.ts";
 import { createProbe, probeDelayMs, untilHealthy } from "../src/health.ts";
+import {
+  LOCALHOST_CERTIFICATE,
+  LOCALHOST_KEY,
+  PRIVATE_CA,
+  STRANGER_CA,
+} from "./support/private-ca.ts";
+import { tempDir } from "./support/temp-dir.ts";
 import { until } from "./support/until.ts";
 import { createVirtualClock } from "./support/virtual-clock.ts";
 
@@ -13,11 +20,12 @@ const HEALTHZ: HealthCheck = { path: "/healthz" };
 
 function probeAt(
   origin: string,
-  options: { check?: HealthCheck; isDownAnswer?: DownAnswer; signal?: AbortSignal } = {},
+  options: Partial<Pick<ProbeOrder, "check" | "isDownAnswer" | "signal" | "trust">> = {},
 ): Promise<ProbeResult> {
   return createProbe(fetch)({
     target: targetOf(origin),
     check: options.check ?? ANY,
+    trust: options.trust ?? { tlsVerify: true, tlsCa: null },
     isDownAnswer: options.isDownAnswer ?? null,
     signal: options.signal ?? new AbortController().signal,
   });
@@ -64,6 +72,52 @@ describe("probe", () => {
     const result = await probeAt(closed.origin);
     expect(result.healthy).toBe(false);
     expect(result.saw).not.toBe("");
+  });
+
+  test("probe: a unix socket is asked like a port, and its troubles are said in words", async () => {
+    using folder = tempDir();
+    const path = folder.file("app.sock");
+    expect(await probeAt(`unix:${path}`)).toEqual({
+      healthy: false,
+      saw: "there is no socket yet",
+    });
+    const hosts: (string | null)[] = [];
+    const server = Bun.serve({
+      unix: path,
+      fetch({ headers }) {
+        hosts.push(headers.get("host"));
+        return new Response("ok");
+      },
+    });
+    try {
+      expect((await probeAt(`unix:${path}`, { check: HEALTHZ })).healthy).toBe(true);
+      expect(hosts).toEqual(["localhost"]);
+    } finally {
+      await server.stop(true);
+    }
+  });
+
+  /* biome-ignore format: a table */
+  const trusts: readonly [what: string, trust: ProbeOrder["trust"], healthy: boolean][] = [
+    ["nobody vouches", { tlsVerify: true, tlsCa: null }, false],
+    ["its CA vouches", { tlsVerify: true, tlsCa: PRIVATE_CA }, true],
+    ["another CA vouches", { tlsVerify: true, tlsCa: STRANGER_CA }, false],
+    ["nobody need vouch", { tlsVerify: false, tlsCa: null }, true],
+  ];
+  test.each(trusts)("probe: an https target for which %s", async (_, trust, healthy) => {
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { cert: LOCALHOST_CERTIFICATE, key: LOCALHOST_KEY },
+      fetch: () => new Response("ok"),
+    });
+    try {
+      const result = await probeAt(`https://localhost:${server.port}`, { trust });
+      expect(result.healthy).toBe(healthy);
+      if (!healthy) expect(result.saw).toContain("certificate");
+    } finally {
+      await server.stop(true);
+    }
   });
 
   test("probe: a name that does not resolve: not healthy, with a reason", async () => {

@@ -43,6 +43,7 @@ describe("request: what is read", () => {
       upgrade: null,
       expectsContinue: false,
       acceptsTrailers: false,
+      isHostless: false,
     });
   });
 

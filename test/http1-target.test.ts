@@ -30,7 +30,7 @@ describe("request: absolute targets", () => {
 
   test("HTTP/1.0 may name its host in the target alone", () => {
     const head = headOf(readRequest("GET http://a.example/x HTTP/1.0\r\n\r\n"));
-    expect(head).toMatchObject({ host: null, authority: "a.example", path: "/x" });
+    expect(head).toMatchObject({ host: "a.example", isHostless: true, path: "/x" });
   });
 
   test("with another host, a user, a port that differs, or no host it is refused", () => {

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configInvalid, type Environment, loadConfig } from "../src/load-config.ts";
+import { PRIVATE_CA, STRANGER_CA } from "./support/private-ca.ts";
 
 const SAMPLE = join(import.meta.dir, "..", "paastis.yml.sample");
 
@@ -58,6 +59,7 @@ test("config: the sample loads as it stands", () => {
   expect(config.apps.apps.map(({ key, provider }) => [key, provider])).toEqual([
     ["shop", "process"],
     ["legacy", "http"],
+    ["hellofastifydeux", "http"],
   ]);
 });
 
@@ -191,6 +193,49 @@ test("config: doubtful settings are warnings", () => {
     "apps.b: its port 81 is also that of Paastis itself",
   ]);
   expect(usable(there.path).warnings).toEqual(["apps.b: its port 81 is also that of a"]);
+});
+
+test("config: names of apps that are not declared are warnings, but for those made of groups", () => {
+  using there = folder({
+    "paastis.yml": `
+apps:
+  a: { targets: [http://a], linked_apps: [A, gone] }
+rules:
+  - { pattern: '(x)', app_name: nobody }
+  - { pattern: '(x)', app_name: 'y-$1', linked_apps: ['z-$1', a, b] }
+`,
+  });
+  expect(usable(there.path, { REGISTRY_IGNORED_APPS: "a,c" }).warnings).toEqual([
+    'REGISTRY_IGNORED_APPS names "c", but no app of that key is declared',
+    'rules[0].app_name names "nobody", but no app of that key is declared',
+    'rules[1].linked_apps names "b", but no app of that key is declared',
+    'apps.a.linked_apps names "gone", but no app of that key is declared',
+  ]);
+});
+
+test("config: tls_ca is read from beside the file, and a socket's path counts from there", () => {
+  using there = folder();
+  mkdirSync(join(there.path, "etc"));
+  writeFileSync(join(there.path, "etc", "ca.pem"), PRIVATE_CA);
+  writeFileSync(
+    join(there.path, "etc", "p.yml"),
+    "apps: { a: { targets: ['unix:a.sock'], tls_ca: ca.pem } }",
+  );
+  const { config, reload } = usable(there.path, {}, { PAASTIS_CONFIG: "etc/p.yml" });
+  expect(config.apps.apps).toMatchObject([
+    {
+      targets: [{ socketPath: join(there.path, "etc", "a.sock") }],
+      settings: { tlsCa: PRIVATE_CA },
+    },
+  ]);
+  writeFileSync(join(there.path, "etc", "ca.pem"), STRANGER_CA);
+  expect(reload().apps[0]?.settings.tlsCa).toBe(STRANGER_CA);
+  rmSync(join(there.path, "etc", "ca.pem"));
+  mkdirSync(join(there.path, "etc", "ca.pem"));
+  const path = join(there.path, "etc", "ca.pem");
+  expect(reload).toThrow(
+    `etc/p.yml, line 1: apps.a.tls_ca must be a file: it is a folder (${path})`,
+  );
 });
 
 describe("config: reload", () => {

@@ -25,6 +25,8 @@ test("rules: without any rule the defaults hold", () => {
     health: { path: null },
     wakeTimeoutMs: null,
     preserveHost: false,
+    tlsVerify: true,
+    tlsCa: null,
     ignored: false,
   });
   expect(policy("pinned", []).ignored).toBe(true);
@@ -62,6 +64,8 @@ test("rules: later rules win field by field, and linked_apps replaces", () => {
     health: { path: "/one" },
     linkedKeys: ["z"],
     preserveHost: true,
+    tlsVerify: true,
+    tlsCa: null,
   });
 });
 
@@ -135,6 +139,8 @@ test("rules: a policy says which rule gave each field", () => {
     health: { kind: "provider" },
     wakeTimeoutMs: { kind: "default" },
     preserveHost: { kind: "app" },
+    tlsVerify: { kind: "default" },
+    tlsCa: { kind: "default" },
     ignored: { kind: "variable", name: "REGISTRY_IGNORED_APPS" },
   });
 });

@@ -1,6 +1,7 @@
 /** The verb `check`: says what the configuration means, or everything that is wrong with it. */
 
-import type { Config, Declaration, Rule } from "../config.ts";
+import { addressOf, type Target } from "../app.ts";
+import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { policyFor } from "../rules.ts";
 import { type ConfigFlags, configFrom } from "./config-flags.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -57,14 +58,27 @@ function describeApp(app: Declaration, config: Config): Row {
   const never = policy.ignored || policy.maxIdleMs === null;
   const sleeps = never ? "never sleeps" : `sleeps ${idle(policy.maxIdleMs ?? 0)}`;
   const links = policy.linkedKeys.length === 0 ? "" : `, wakes ${policy.linkedKeys.join(", ")}`;
-  return app.provider === "http"
-    ? [app.key, app.provider, `${app.targets[0]?.origin ?? ""}, sleeps by itself${links}`]
-    : [app.key, app.provider, `${sleeps}${links}`];
+  if (app.provider === "process") return [app.key, app.provider, `${sleeps}${links}`];
+  const trust = describeTrust(policy.tlsVerify, policy.tlsCa);
+  const where = app.targets.map((target) => describeTarget(target, trust)).join(", ");
+  return [app.key, app.provider, `${where}, sleeps by itself${links}`];
+}
+
+function describeTarget(target: Target, trust: string | null): string {
+  const address = addressOf(target);
+  return trust === null || !address.startsWith("https:") ? address : `${address} (${trust})`;
+}
+
+/** `null`: as everywhere else. */
+function describeTrust(verify: Settings["tlsVerify"], ca: string | null | undefined) {
+  if (verify === false) return "accepts any certificate";
+  return typeof ca === "string" ? "its own CA vouches too" : null;
 }
 
 function describeRule(rule: Rule): Row {
-  const { appName, maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds, preserveHost } =
-    rule.settings;
+  const { appName, maxIdleMinutes, linkedApps, health, wakeTimeoutSeconds } = rule.settings;
+  const { preserveHost, tlsVerify, tlsCa } = rule.settings;
+  const trust = describeTrust(tlsVerify, tlsCa);
   const parts = [
     appName !== undefined && `answered by ${appName}`,
     maxIdleMinutes === "never" && "never sleeps",
@@ -73,6 +87,7 @@ function describeRule(rule: Rule): Row {
     health !== undefined && `ready when ${health} answers 2xx`,
     wakeTimeoutSeconds !== undefined && `wakes within ${wakeTimeoutSeconds} s`,
     preserveHost !== undefined && (preserveHost ? "keeps the client's Host" : "own Host"),
+    trust ?? (tlsVerify === true && "verifies certificates"),
   ];
   return [rule.pattern.source, parts.filter((part) => part !== false).join("; ") || "no settings"];
 }

@@ -1,24 +1,33 @@
-/** Connections to targets: made within a time limit, used again while they are fresh. */
+/** Connections to targets: how many there may be, who gets one, which are kept for others. */
 
-import type { Socket, SocketHandler } from "bun";
 import type { Target } from "../app.ts";
 import type { Clock } from "../clock.ts";
+import type { UpstreamConfig } from "../config.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { failureOf } from "./fetch-failure.ts";
+import type { TargetTrust } from "../target-route.ts";
+import { createResponseHeadReader, type HeadLimits } from "./http1-head.ts";
 import {
-  createResponseHeadReader,
-  type HeadLimits,
-  type HeadReader,
-  type Http1ResponseHead,
-} from "./http1-head.ts";
-import { createWire, cutWire, drain, endWire, markOver, type Wire } from "./socket-writer.ts";
-
-/** Idle connections kept for one target. */
-const IDLE_MAX = 1024;
-
-/** How long a connection may be idle: shorter than the usual servers' own patience (5 s), ms. */
-const IDLE_MS = 4_000;
+  createWire,
+  cutWire,
+  drain,
+  markOver,
+  type Wire,
+  type WireSocket,
+} from "./socket-writer.ts";
+import { createDialler, type DialFailure, type Dialler, type Route } from "./upstream-dial.ts";
+import {
+  type Dialled,
+  eachLane,
+  findLane,
+  forgetIfEmpty,
+  type Lane,
+  type Lanes,
+  laneFor,
+  nextWaiter,
+  type UpstreamConnection,
+  type Waiter,
+} from "./upstream-lanes.ts";
 
 /** What a target may say before its answer's body begins: more than any client takes. */
 const HEAD_LIMITS: HeadLimits = {
@@ -27,35 +36,22 @@ const HEAD_LIMITS: HeadLimits = {
   fieldLinesMax: 1_000,
 };
 
-/** A connection to a target. `User` is whoever has taken it. */
-export interface UpstreamConnection<User> {
-  readonly wire: Wire;
-  readonly origin: string;
-  /** Reads the heads of the answers on it. */
-  readonly reader: HeadReader<Http1ResponseHead>;
-  /** Who gets what comes; `null` while it is idle. */
-  user: User | null;
-  /** Requests that were sent on it, this one included. */
-  uses: number;
-  idleSinceMs: number;
-}
-
-/** An attempt to connect. */
+/** A request's wait for a connection. */
 export interface Dial {
-  /** Nobody waits any more. What comes of it is kept for others. */
+  /** Nobody waits any more. What was begun for it serves others. */
   cancel(): void;
 }
 
-/** What a dial came to: a connection, or why there is none. */
-export type Dialled<User> = UpstreamConnection<User> | { readonly why: string };
+/** Who wants a connection, where to. */
+export interface DialCall<User> extends Route {
+  readonly user: User;
+}
 
 export interface PoolOptions<User> {
   readonly clock: Clock;
   readonly log: Log;
   readonly scratch: Buffer;
-  readonly connectTimeoutMs: number;
-  /** Certificates to accept besides the system's, PEM. */
-  readonly ca?: string;
+  readonly upstream: UpstreamConfig;
   onData(user: User, bytes: Buffer): void;
   /** The connection has closed; `error` when it was not by a FIN. */
   onOver(user: User, error: string | null): void;
@@ -69,63 +65,76 @@ export interface PoolOptions<User> {
  */
 export type Fate = "keep" | "end" | "cut";
 
+/**
+ * Never more than `socketsMax` connections and attempts for one target, in use or not. Nobody waits
+ * while one of them is free; whoever has to wait delays nobody who goes elsewhere.
+ */
 export interface Pool<User> {
   /** The idle connection that was used last; `null` when there is none. */
-  take(target: Target, user: User): UpstreamConnection<User> | null;
-  /** Connects. `onDone` is called once, later, unless cancelled. */
-  dial(target: Target, user: User, onDone: (dialled: Dialled<User>) => void): Dial;
-  /** Hands a connection back. */
+  take(target: Target, trust: TargetTrust, user: User): UpstreamConnection<User> | null;
+  /**
+   * Connects, or waits for its turn and for what is free then. `onDone` is called once, later, unless cancelled;
+   * it must not throw.
+   */
+  dial(call: DialCall<User>, onDone: (dialled: Dialled<User>) => void): Dial;
+  /** Hands a connection back. Whoever waits may be given it before this returns. */
   give(connection: UpstreamConnection<User>, fate: Fate): void;
-  /** Connections that wait for somebody, and attempts to connect. */
+  /** It is no request's any more, but this user's until it closes, and counts no longer. */
+  detach(connection: UpstreamConnection<User>, user: User): void;
+  /** Idle connections and attempts: what a sweep may end. */
   readonly size: number;
-  /** Ends what has waited too long. */
+  /** Ends what has been idle, or tried, for too long. */
   sweep(nowMs: number): void;
-  /** Ends all that is idle or being made. */
+  /** Ends all that is idle or being made, and fails whoever waits, now or later. */
   close(): void;
 }
 
 interface PoolContext<User> {
   readonly options: PoolOptions<User>;
-  readonly idle: Map<string, UpstreamConnection<User>[]>;
-  readonly attempts: Set<Attempt<User>>;
-  readonly handler: SocketHandler<Line<User>>;
-  readonly tlsHandler: SocketHandler<Line<User>>;
+  readonly dialler: Dialler<Attempt<User>>;
+  readonly lanes: Lanes<User>;
+  isClosed: boolean;
 }
 
+/** One connection, from the attempt to its end. */
 interface Attempt<User> {
-  readonly origin: string;
-  readonly sinceMs: number;
-  readonly user: User;
-  /** Connected, but its TLS is not complete. */
-  socket: Socket<Line<User>> | null;
-  /** `null` once it is over or nobody waits. */
-  onDone: ((dialled: Dialled<User>) => void) | null;
-}
-
-/** What a socket of ours knows about itself. */
-interface Line<User> {
-  readonly attempt: Attempt<User>;
+  readonly lane: Lane<User>;
+  waiter: Waiter<User> | null;
   connection: UpstreamConnection<User> | null;
-  /** What went wrong with its TLS. */
-  fault: string | null;
 }
 
-/** Nothing limits connections in use; nothing is shared with other engines. */
+const STOPPED: DialFailure = { kind: "unreachable", message: "the engine was stopped" };
+
+/** Nothing is shared with other engines. */
 export function createPool<User>(options: PoolOptions<User>): Pool<User> {
   const context: PoolContext<User> = {
     options,
-    idle: new Map(),
-    attempts: new Set(),
-    handler: plainHandler<User>(() => context),
-    tlsHandler: tlsHandler<User>(() => context),
+    dialler: createDialler<Attempt<User>>({
+      clock: options.clock,
+      log: options.log,
+      connectTimeoutMs: options.upstream.connectTimeoutMs,
+      listener: {
+        onUp: (attempt, socket) => onUp(context, attempt, socket),
+        onDown: (attempt, failure) => onDown(context, attempt, failure),
+        onData: (attempt, bytes) => onData(context, attempt, bytes),
+        onDrain({ connection }) {
+          if (connection !== null) drain(connection.wire);
+        },
+        onOver: (attempt, error) => onOver(context, attempt, error),
+        onFault: (attempt, error) => onFault(context, attempt, error),
+      },
+    }),
+    lanes: new Map(),
+    isClosed: false,
   };
   return {
-    take: (target, user) => take(context, target, user),
-    dial: (target, user, onDone) => dial(context, { target, user, onDone }),
+    take: (target, trust, user) => take(findLane(context.lanes, target, trust), user),
+    dial: (call, onDone) => dial(context, call, onDone),
     give: (connection, fate) => give(context, connection, fate),
+    detach: (connection, user) => detach(context, connection, user),
     get size() {
-      let size = context.attempts.size;
-      for (const waiting of context.idle.values()) size += waiting.length;
+      let size = context.dialler.size;
+      for (const lane of eachLane(context.lanes)) size += lane.idle.length;
       return size;
     },
     sweep: (nowMs) => sweep(context, nowMs),
@@ -133,16 +142,71 @@ export function createPool<User>(options: PoolOptions<User>): Pool<User> {
   };
 }
 
-function take<User>(
-  context: PoolContext<User>,
-  target: Target,
-  user: User,
-): UpstreamConnection<User> | null {
-  const connection = context.idle.get(target.origin)?.pop();
+function take<User>(lane: Lane<User> | undefined, user: User): UpstreamConnection<User> | null {
+  const connection = lane?.idle.pop();
   if (connection === undefined) return null;
   connection.user = user;
   connection.uses += 1;
   return connection;
+}
+
+function dial<User>(
+  context: PoolContext<User>,
+  call: DialCall<User>,
+  onDone: (dialled: Dialled<User>) => void,
+): Dial {
+  const waiter: Waiter<User> = { user: call.user, onDone };
+  if (context.isClosed) {
+    queueMicrotask(() => tell(waiter, STOPPED));
+    return { cancel: () => leave(waiter) };
+  }
+  makeRoom(context, call);
+  const lane = laneFor(context.lanes, call);
+  if (hasRoom(context, lane)) begin(context, lane, waiter);
+  else lane.queue.add(waiter);
+  return {
+    cancel() {
+      lane.queue.delete(waiter);
+      leave(waiter);
+    },
+  };
+}
+
+/** Who dials although a connection is idle does not want it: it must not be in the way. */
+function makeRoom<User>(context: PoolContext<User>, { target, trust }: Route): void {
+  const lane = findLane(context.lanes, target, trust);
+  if (lane === undefined || hasRoom(context, lane)) return;
+  const [oldest] = lane.idle;
+  // The lane may be forgotten with it.
+  if (oldest !== undefined) hangUp(oldest.wire);
+}
+
+function leave<User>(waiter: Waiter<User>): void {
+  waiter.onDone = null;
+}
+
+function tell<User>(waiter: Waiter<User>, dialled: Dialled<User>): void {
+  const { onDone } = waiter;
+  waiter.onDone = null;
+  onDone?.(dialled);
+}
+
+function hasRoom<User>({ options }: PoolContext<User>, lane: Lane<User>): boolean {
+  return lane.open + lane.attempts < options.upstream.socketsMax;
+}
+
+function begin<User>(context: PoolContext<User>, lane: Lane<User>, waiter: Waiter<User>): void {
+  lane.attempts += 1;
+  context.dialler.dial(lane.route, { lane, waiter, connection: null });
+}
+
+/** Something counts no longer: whoever waits for that goes on. */
+function admitNext<User>(context: PoolContext<User>, lane: Lane<User>): void {
+  while (lane.queue.size > 0 && hasRoom(context, lane)) {
+    const next = nextWaiter(lane);
+    if (next !== null) begin(context, lane, next);
+  }
+  forgetIfEmpty(context.lanes, lane);
 }
 
 function give<User>(context: PoolContext<User>, connection: UpstreamConnection<User>, fate: Fate) {
@@ -150,226 +214,133 @@ function give<User>(context: PoolContext<User>, connection: UpstreamConnection<U
   connection.user = null;
   if (wire.isOver) return;
   if (fate === "cut" || wire.unsentBytes > 0 || wire.isEnding) return cutWire(wire);
-  if (fate === "end") return endWire(wire);
-  const waiting = context.idle.get(connection.origin);
-  if (waiting !== undefined && waiting.length >= IDLE_MAX) return endWire(wire);
-  connection.idleSinceMs = context.options.clock.now();
-  if (waiting === undefined) context.idle.set(connection.origin, [connection]);
-  else waiting.push(connection);
+  if (fate === "end") return hangUp(wire);
+  keep(context, connection);
 }
 
-function dial<User>(
+/** For whoever waits, else for whoever comes. */
+function keep<User>(context: PoolContext<User>, connection: UpstreamConnection<User>) {
+  const { lane, wire } = connection;
+  const { clock, upstream } = context.options;
+  const mayServe = upstream.keepAlive || connection.uses === 0;
+  if (lane === null || context.isClosed || !mayServe) return hangUp(wire);
+  const next = nextWaiter(lane);
+  if (next !== null) return hand(connection, next);
+  if (!upstream.keepAlive) return hangUp(wire);
+  connection.idleSinceMs = clock.now();
+  lane.idle.push(connection);
+}
+
+function hand<User>(connection: UpstreamConnection<User>, waiter: Waiter<User>): void {
+  connection.user = waiter.user;
+  connection.uses += 1;
+  tell(waiter, connection);
+}
+
+/** Closes at once: `end` of a TLS socket waits for the other side, for as long as it likes (Bun 1.4.5). */
+function hangUp(wire: Wire): void {
+  wire.isEnding = true;
+  wire.socket.close();
+}
+
+function detach<User>(
   context: PoolContext<User>,
-  call: {
-    readonly target: Target;
-    readonly user: User;
-    readonly onDone: (dialled: Dialled<User>) => void;
-  },
-): Dial {
-  const { target, user, onDone } = call;
-  const attempt: Attempt<User> = {
-    origin: target.origin,
-    sinceMs: context.options.clock.now(),
-    user,
-    socket: null,
-    onDone,
-  };
-  context.attempts.add(attempt);
-  try {
-    connect(context, attempt).catch(ignore);
-  } catch (error) {
-    // Never before the caller knows its dial.
-    queueMicrotask(() => fail(context, attempt, messageOf(error)));
-  }
-  return {
-    cancel() {
-      attempt.onDone = null;
-    },
-  };
-}
-
-function connect<User>(context: PoolContext<User>, attempt: Attempt<User>): Promise<unknown> {
-  const url = new URL(attempt.origin);
-  const isTls = url.protocol === "https:";
-  const hostname = url.hostname.replace(/^\[|\]$/g, "");
-  const { ca } = context.options;
-  return Bun.connect<Line<User>>({
-    hostname,
-    port: Number(url.port || (isTls ? 443 : 80)),
-    data: { attempt, connection: null, fault: null },
-    socket: isTls ? context.tlsHandler : context.handler,
-    ...(isTls ? { tls: { serverName: hostname, ...(ca === undefined ? {} : { ca }) } } : {}),
-  });
-}
-
-function plainHandler<User>(context: () => PoolContext<User>): SocketHandler<Line<User>> {
-  return {
-    open: (socket) => guarded(context(), socket, succeed),
-    data(socket, bytes) {
-      try {
-        onData(context(), socket, bytes);
-      } catch (error) {
-        giveUp(context(), socket, error);
-      }
-    },
-    drain: (socket) => guarded(context(), socket, onDrain),
-    close(socket, error) {
-      try {
-        onClose(context(), socket.data, error);
-      } catch (thrown) {
-        giveUp(context(), socket, thrown);
-      }
-    },
-    // What throws is caught by us; what else comes here is said again by `close`.
-    error(socket, error) {
-      socket.data.fault ??= messageOf(error);
-    },
-    connectError(socket, error) {
-      try {
-        fail(context(), socket.data.attempt, failureOf(error).message);
-      } catch (thrown) {
-        giveUp(context(), socket, thrown);
-      }
-    },
-  };
-}
-
-/** Nothing is sent before the certificate was found good. */
-function tlsHandler<User>(context: () => PoolContext<User>): SocketHandler<Line<User>> {
-  return {
-    ...plainHandler(context),
-    open(socket) {
-      if (context().attempts.has(socket.data.attempt)) socket.data.attempt.socket = socket;
-      else socket.terminate();
-    },
-    handshake(socket, isGood, error) {
-      if (isGood && error === null) return guarded(context(), socket, succeed);
-      socket.data.fault = error === null ? "TLS was refused" : failureOf(error).message;
-      socket.terminate();
-    },
-  };
-}
-
-function guarded<User>(
-  context: PoolContext<User>,
-  socket: Socket<Line<User>>,
-  work: (context: PoolContext<User>, socket: Socket<Line<User>>) => void,
+  connection: UpstreamConnection<User>,
+  user: User,
 ): void {
-  try {
-    work(context, socket);
-  } catch (error) {
-    giveUp(context, socket, error);
-  }
+  const { lane } = connection;
+  connection.user = user;
+  connection.lane = null;
+  if (lane === null) return;
+  lane.open -= 1;
+  admitNext(context, lane);
 }
 
-/** No input may end the process: what throws ends the connection it came from. */
-function giveUp<User>(
-  context: PoolContext<User>,
-  socket: Socket<Line<User>>,
-  error: unknown,
-): void {
-  const { connection } = socket.data;
-  const user = connection?.user ?? null;
-  try {
-    if (connection !== null) connection.user = null;
-    if (user !== null) context.options.onFault(user, error);
-    else context.options.log.error({ reason: messageOf(error) }, "a connection to a target broke");
-  } catch (again) {
-    context.options.log.error({ reason: messageOf(again) }, "a request could not be given up");
-  }
-  socket.terminate();
-}
-
-function onDrain<User>(_context: PoolContext<User>, { data }: Socket<Line<User>>): void {
-  if (data.connection !== null) drain(data.connection.wire);
-}
-
-function succeed<User>(context: PoolContext<User>, socket: Socket<Line<User>>) {
-  const { attempt } = socket.data;
-  const isAwaited = context.attempts.delete(attempt);
-  if (!isAwaited) {
-    // Its time was over, and whoever waited knows.
-    socket.terminate();
-    return;
-  }
+function onUp<User>(context: PoolContext<User>, attempt: Attempt<User>, socket: WireSocket): void {
+  const { lane, waiter } = attempt;
+  lane.attempts -= 1;
+  lane.open += 1;
   const connection: UpstreamConnection<User> = {
     wire: createWire(socket, context.options.scratch),
-    origin: attempt.origin,
     reader: createResponseHeadReader(HEAD_LIMITS),
-    user: attempt.user,
-    uses: 1,
+    user: null,
+    uses: 0,
     idleSinceMs: 0,
+    lane,
   };
-  socket.data.connection = connection;
-  const { onDone } = attempt;
-  attempt.onDone = null;
-  attempt.socket = null;
-  if (onDone !== null) return onDone(connection);
-  connection.uses = 0;
-  give(context, connection, "keep");
+  attempt.connection = connection;
+  attempt.waiter = null;
+  if (waiter === null || waiter.onDone === null) keep(context, connection);
+  else hand(connection, waiter);
 }
 
-function fail<User>(context: PoolContext<User>, attempt: Attempt<User>, why: string): void {
-  context.attempts.delete(attempt);
-  const { onDone } = attempt;
-  attempt.onDone = null;
-  onDone?.({ why });
+function onDown<User>(
+  context: PoolContext<User>,
+  { lane, waiter }: Attempt<User>,
+  failure: DialFailure,
+): void {
+  lane.attempts -= 1;
+  // Before it can ask again: the others were here before.
+  admitNext(context, lane);
+  if (waiter !== null) tell(waiter, failure);
 }
 
-function onData<User>(context: PoolContext<User>, socket: Socket<Line<User>>, bytes: Buffer): void {
-  const user = socket.data.connection?.user ?? null;
-  if (user !== null) context.options.onData(user, bytes);
+function onData<User>(context: PoolContext<User>, attempt: Attempt<User>, bytes: Buffer): void {
+  const { connection } = attempt;
+  if (connection === null) return;
+  if (connection.user !== null) context.options.onData(connection.user, bytes);
   // Nobody asked: whatever it is, the next answer must not begin with it.
-  else socket.terminate();
+  else cutWire(connection.wire);
 }
 
-function onClose<User>(context: PoolContext<User>, line: Line<User>, error: Error | undefined) {
-  const { connection, attempt } = line;
-  if (connection === null) {
-    const why = line.fault ?? (error === undefined ? "it hung up" : failureOf(error).message);
-    return fail(context, attempt, why);
-  }
-  markOver(connection.wire);
-  const { user } = connection;
+function onOver<User>(context: PoolContext<User>, attempt: Attempt<User>, error: string | null) {
+  const { connection } = attempt;
+  if (connection === null) return;
+  const { lane, user, wire } = connection;
+  markOver(wire);
   connection.user = null;
-  if (user === null) return forget(context, connection);
-  const isByFin = error === undefined && line.fault === null;
-  context.options.onOver(user, isByFin ? null : (line.fault ?? failureOf(error).message));
+  connection.lane = null;
+  if (lane !== null) lane.open -= 1;
+  if (lane !== null && user === null) removeFrom(lane.idle, connection);
+  try {
+    // First: a request that is sent anew has had its turn.
+    if (user !== null) context.options.onOver(user, error);
+  } finally {
+    if (lane !== null) admitNext(context, lane);
+  }
 }
 
-function forget<User>(context: PoolContext<User>, connection: UpstreamConnection<User>): void {
-  const waiting = context.idle.get(connection.origin);
-  const at = waiting?.indexOf(connection) ?? -1;
-  if (at !== -1) waiting?.splice(at, 1);
+function removeFrom<Item>(list: Item[], item: Item): void {
+  const at = list.indexOf(item);
+  if (at !== -1) list.splice(at, 1);
+}
+
+function onFault<User>({ options }: PoolContext<User>, attempt: Attempt<User>, error: unknown) {
+  const { connection } = attempt;
+  const user = connection?.user ?? null;
+  if (connection !== null) connection.user = null;
+  if (user !== null) options.onFault(user, error);
+  else options.log.error({ reason: messageOf(error) }, "a connection to a target broke");
 }
 
 function sweep<User>(context: PoolContext<User>, nowMs: number): void {
-  const { connectTimeoutMs } = context.options;
-  for (const attempt of context.attempts) {
-    if (nowMs - attempt.sinceMs < connectTimeoutMs) continue;
-    fail(context, attempt, `no connection to ${attempt.origin} within ${connectTimeoutMs} ms`);
-    attempt.socket?.terminate();
-  }
-  for (const [origin, waiting] of context.idle) {
+  const { keepAliveMs } = context.options.upstream;
+  context.dialler.sweep(nowMs);
+  for (const { idle } of eachLane(context.lanes)) {
     // The oldest stand first: used again is always the newest.
-    const fresh = waiting.findIndex((connection) => nowMs - connection.idleSinceMs < IDLE_MS);
-    const stale = waiting.splice(0, fresh === -1 ? waiting.length : fresh);
-    for (const connection of stale) endWire(connection.wire);
-    if (waiting.length === 0) context.idle.delete(origin);
+    const fresh = idle.findIndex((connection) => nowMs - connection.idleSinceMs < keepAliveMs);
+    const stale = idle.splice(0, fresh === -1 ? idle.length : fresh);
+    for (const connection of stale) hangUp(connection.wire);
   }
 }
 
 function close<User>(context: PoolContext<User>): void {
-  for (const attempt of context.attempts) {
-    fail(context, attempt, "the engine was stopped");
-    attempt.socket?.terminate();
+  context.isClosed = true;
+  for (const lane of eachLane(context.lanes)) {
+    const waiters = [...lane.queue];
+    lane.queue.clear();
+    for (const waiter of waiters) tell(waiter, STOPPED);
+    for (const connection of lane.idle.splice(0)) hangUp(connection.wire);
   }
-  for (const waiting of context.idle.values()) {
-    for (const connection of waiting.splice(0)) endWire(connection.wire);
-  }
-  context.idle.clear();
-}
-
-function ignore(): void {
-  // `connectError` has said it already.
+  context.dialler.close();
 }

@@ -1,8 +1,9 @@
 /** The seam between the core, which decides, and an engine, which carries bytes. */
 
 import type { App, Target } from "../app.ts";
+import type { CertificateSource } from "../certificate.ts";
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
+import type { Config, ListenerConfig, UpstreamConfig } from "../config.ts";
 import type { Log } from "../log.ts";
 
 /** The head of a request, however it was read. */
@@ -109,11 +110,13 @@ export interface EngineOptions {
   readonly handler: RequestHandler;
   readonly clock: Clock;
   readonly log: Log;
-  /** Longest to wait for a connection to a target; the fetch engine does not watch targets on this machine. */
-  readonly connectTimeoutMs: number;
-  /** Longest to wait for an answer's head; `null`: no limit. */
-  readonly responseTimeoutMs: number | null;
+  readonly limits: Omit<ListenerConfig, "tls">;
+  /** For TLS towards clients; `null`: plain HTTP. */
+  readonly certificates: CertificateSource | null;
+  readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
+  /** For requests that come without an `X-Request-Id`; no two alike. */
+  readonly newRequestId: () => string;
 }
 
 /** An engine that listens. */

@@ -1,7 +1,7 @@
 /** What the parts of the fetch engine share, and the loop that follows an admission to its end. */
 
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
+import type { Config, UpstreamConfig } from "../config.ts";
 import type { Forwarding, Leg } from "../headers.ts";
 import { publicAddressOf } from "../headers.ts";
 import type { Log } from "../log.ts";
@@ -34,7 +34,11 @@ export interface FetchContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: Limits;
+  readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
+  readonly newRequestId: () => string;
+  /** What clients speak to us. */
+  readonly scheme: "http" | "https";
   readonly isTrusted: (address: string) => boolean;
   readonly completions: Completions;
   readonly silence: Silence;
@@ -75,7 +79,13 @@ export function beginJourney(
     forwarding: {
       enabled: context.forwarded.enabled,
       peer: { address, trusted },
-      public: publicAddressOf(head.header, { scheme: "http", host: head.host ?? "" }, trusted),
+      public: publicAddressOf(
+        head.header,
+        { scheme: context.scheme, host: head.host ?? "" },
+        trusted,
+      ),
+      requestId: null,
+      newRequestId: context.newRequestId,
     },
   };
 }

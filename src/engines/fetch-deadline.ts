@@ -1,7 +1,7 @@
 /** Ends an attempt to reach a target that takes too long, but never an app that is only slow. */
 
 import { connect } from "node:net";
-import type { Target } from "../app.ts";
+import { addressOf, type Target } from "../app.ts";
 import type { CancelTimer, Clock } from "../clock.ts";
 import type { ForwardFailure } from "./engine.ts";
 
@@ -45,12 +45,12 @@ export function watchAttempt(
     onExpire(expiry);
   };
   if (responseTimeoutMs !== null) {
-    const message = `no answer from ${target.origin} within ${responseTimeoutMs} ms`;
+    const message = `no answer from ${addressOf(target)} within ${responseTimeoutMs} ms`;
     cancels.push(clock.after(responseTimeoutMs, () => expire({ kind: "timeout", message })));
   }
   if (!isLoopback(target)) {
     const half = connectTimeoutMs / 2;
-    const message = `no connection to ${target.origin} within ${connectTimeoutMs} ms`;
+    const message = `no connection to ${addressOf(target)} within ${connectTimeoutMs} ms`;
     const onSilence = () => expire({ kind: "unreachable", message });
     cancels.push(
       clock.after(half, () => cancels.push(probe(clock, { target, limitMs: half }, onSilence))),
@@ -85,6 +85,7 @@ function probe(
   return finish;
 }
 
+/** The host of a socket's origin is `localhost`. */
 function isLoopback(target: Target): boolean {
   return /^(?:127(?:\.\d+){3}|(?:[^:]+\.)?localhost|\[::1\])(?::\d+)?$/i.test(target.host);
 }

@@ -1,6 +1,8 @@
 /** One attempt to carry a request to its target and the answer back, with `fetch`. */
 
+import { addressOf } from "../app.ts";
 import { dropHopByHop, editAnswerHeaders, setDestination, setForwarded } from "../headers.ts";
+import { routeTo } from "../target-route.ts";
 import type { Exchange, ForwardFailure } from "./engine.ts";
 import { isStreamed, streamed } from "./fetch-answer.ts";
 import {
@@ -13,7 +15,7 @@ import {
   reportFailure,
 } from "./fetch-context.ts";
 import { type Expiry, hasDeadline, watchAttempt } from "./fetch-deadline.ts";
-import { failureOf, isIdempotent } from "./fetch-failure.ts";
+import { failureOf, isIdempotent } from "./forward-failure.ts";
 
 /** Forwards a request to wherever the core sends it, as often as the core says. */
 export async function forward(context: FetchContext, journey: Journey): Promise<Response> {
@@ -77,7 +79,9 @@ async function reach(
     });
   }
   try {
-    return await fetch(target.origin + trip.head.target, requestInit(trip, exchange, signal));
+    const init = requestInit(trip, exchange, signal);
+    init.keepalive = context.upstream.keepAlive;
+    return await fetch(target.origin + trip.head.target, init);
   } catch (error) {
     if (request.signal.aborted) return null;
     const failure = expiry ?? failureOf(error);
@@ -117,6 +121,7 @@ function requestInit(trip: Trip, exchange: Exchange, signal: AbortSignal): BunFe
     decompress: false,
     proxy: false,
     timeout: false,
+    ...routeTo(exchange.target, exchange.app.policy),
   };
 }
 
@@ -162,7 +167,7 @@ function passOn(
     if (end === "left") return release();
     silence.keptAlive(trip.request);
     if (end === "broken" && !trip.request.signal.aborted) {
-      const fields = { app: exchange.app.key, upstream: exchange.target.origin };
+      const fields = { app: exchange.app.key, upstream: addressOf(exchange.target) };
       log.warn(fields, "an app broke its answer off, and so did we towards the client");
     }
     completions.add(trip.request, release);

@@ -2,7 +2,9 @@
 
 import type { IncomingMessage } from "node:http";
 import { WebSocket as WebSocketClient } from "ws";
+import { addressOf, type Target } from "../app.ts";
 import { dropHopByHop, editAnswerHeaders, setDestination, setForwarded } from "../headers.ts";
+import { tlsTo } from "../target-route.ts";
 import type { Exchange } from "./engine.ts";
 import {
   type FetchContext,
@@ -13,8 +15,8 @@ import {
   reportFailure,
 } from "./fetch-context.ts";
 import { type Expiry, hasDeadline, watchAttempt } from "./fetch-deadline.ts";
-import { failureOf } from "./fetch-failure.ts";
 import { headersOfMessage, relay } from "./fetch-websocket-refusal.ts";
+import { failureOf } from "./forward-failure.ts";
 
 /** Longest message either way, in bytes; the limit of Bun's client, which is fixed. */
 export const MESSAGE_BYTES_MAX = 128 * 1024 * 1024;
@@ -130,7 +132,9 @@ async function ask(context: FetchContext, call: Call, exchange: Exchange): Promi
   if (signal.aborted) return { kind: "left" };
   const ends: (() => void)[] = [];
   try {
-    const line = openLine(call, exchange);
+    const url = urlOf(exchange.target, call.journey.head.target);
+    if (url === null) return { kind: "failed", failure: unnameable(exchange.target) };
+    const line = openLine(url, call, exchange);
     return await new Promise<Reply>((resolve) => {
       const onAbort = () => resolve({ kind: "left", line });
       // Once upgraded, the signal also fires when the client closes; that is the bridge's business.
@@ -156,14 +160,29 @@ async function ask(context: FetchContext, call: Call, exchange: Exchange): Promi
   }
 }
 
-function openLine(call: Call, exchange: Exchange): Line {
+/** `null`: Bun's client cannot be told this path of a socket: it changes some characters and ends it at a colon. */
+function urlOf({ origin, socketPath }: Target, requestTarget: string): string | null {
+  if (socketPath === undefined) return origin.replace(/^http/, "ws") + requestTarget;
+  const url = `ws+unix://${socketPath}`;
+  const isKept = !socketPath.includes(":") && URL.parse(url)?.pathname === socketPath;
+  return isKept ? `${url}:${requestTarget}` : null;
+}
+
+/** Not `unreachable`: the app is well, and nothing would be better after a wake. */
+function unnameable(target: Target): Expiry {
+  const where = addressOf(target);
+  const message = `the fetch engine opens no WebSocket at ${where}: its path needs plain letters and digits`;
+  return { kind: "broken", message };
+}
+
+function openLine(url: string, call: Call, exchange: Exchange): Line {
   setDestination(call.headers, legOf(call.journey, exchange), call.journey.origin);
-  const url = exchange.target.origin.replace(/^http/, "ws") + call.journey.head.target;
   const upstream = new WebSocketClient(url, call.protocols, {
     headers: call.headers.toJSON(),
     perMessageDeflate: false,
     followRedirects: false,
     maxPayload: MESSAGE_BYTES_MAX,
+    ...tlsTo(exchange.target, exchange.app.policy),
   });
   const line: Line = {
     kind: "line",

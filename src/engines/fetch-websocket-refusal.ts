@@ -6,7 +6,7 @@ import { editAnswerHeaders } from "../headers.ts";
 import type { Exchange } from "./engine.ts";
 import { isStreamed, streamed } from "./fetch-answer.ts";
 import { type FetchContext, GONE, type Journey, legOf, type Outcome } from "./fetch-context.ts";
-import { failureOf } from "./fetch-failure.ts";
+import { failureOf } from "./forward-failure.ts";
 
 /** Statuses whose answers have no body (RFC 9110, section 6.4.1). */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);

@@ -23,8 +23,10 @@ export interface Http1RequestHead extends MessageHead, RequestTarget {
   readonly method: string;
   /** Byte for byte as it came. */
   readonly target: string;
-  /** The one `Host`, well-formed. `null` only in HTTP/1.0, which may come without. */
+  /** The one `Host`, well-formed; without one, the host of an absolute target. `null` only in HTTP/1.0. */
   readonly host: string | null;
+  /** `host` stands in the target alone. */
+  readonly isHostless: boolean;
   /** The client waits for a 100 before it sends the body. */
   readonly expectsContinue: Control["expectsContinue"];
   readonly acceptsTrailers: Control["acceptsTrailers"];
@@ -120,7 +122,8 @@ function requestHeadOf(text: string): Http1RequestHead | Refusal {
     path: asked.path,
     authority: asked.authority,
     minor,
-    host,
+    host: host ?? asked.authority,
+    isHostless: host === null && asked.authority !== null,
     fields,
     contentLengths: control.contentLengths,
     transferEncoding: control.transferEncoding,

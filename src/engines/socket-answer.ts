@@ -1,12 +1,12 @@
 /** One answer's way down: its head, its body, or the tunnel that it opens. */
 
-import type { UpstreamConnection } from "./connection-pool.ts";
+import { addressOf } from "../app.ts";
 import type { AnswerHead } from "./engine.ts";
 import { fieldValue } from "./http1-fields.ts";
 import { answerFraming } from "./http1-framing.ts";
 import type { Http1ResponseHead } from "./http1-head.ts";
 import { bodyReaderOf, isBodyDone, takeBody } from "./socket-body.ts";
-import { legOf, type SocketContext, type Trip, type UpstreamUser } from "./socket-context.ts";
+import { legOf, type SocketContext, type Trip } from "./socket-context.ts";
 import {
   dropUpstream,
   follow,
@@ -200,7 +200,7 @@ export function onTargetOver(context: SocketContext, trip: Trip, error: string |
 function broken(context: SocketContext, trip: Trip): void {
   const { client, exchange } = trip;
   if (exchange !== null) {
-    const fields = { app: exchange.app.key, upstream: exchange.target.origin };
+    const fields = { app: exchange.app.key, upstream: addressOf(exchange.target) };
     context.log.warn(fields, "an app broke its answer off, and so did we towards the client");
   }
   const isMissingEvident = trip.passage === "in-chunks" || trip.answerBody?.kind !== "until-close";
@@ -237,7 +237,7 @@ function tunnel(
   trip.stage = "over";
   client.trip = null;
   client.tunnel = opened;
-  handOver(upstream, opened);
+  context.pool.detach(upstream, opened);
   writeText(client.wire, text);
   if (rest !== null) fromTarget(opened, rest);
   const { unread } = client;
@@ -245,8 +245,4 @@ function tunnel(
   if (unread !== null) fromClient(opened, unread);
   // It ended its side while it waited: nobody upgrades to say nothing.
   if (client.hasEnded) sideIsOver(opened, context.nowMs);
-}
-
-function handOver(upstream: UpstreamConnection<UpstreamUser>, user: UpstreamUser): void {
-  upstream.user = user;
 }

@@ -205,6 +205,8 @@ function createTrip(
       enabled: context.forwarded.enabled,
       peer: { address: client.address, trusted: client.isTrusted },
       public: publicAddressOf(head.header, own, client.isTrusted),
+      requestId: null,
+      newRequestId: context.newRequestId,
     },
     isUpgrade: isWebSocketUpgrade(request) && framing.kind === "none",
     stage: "admitting",

@@ -1,17 +1,18 @@
 /** What the parts of the socket engine share: its connections, the requests on them, its limits. */
 
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
+import type { Config, UpstreamConfig } from "../config.ts";
 import { messageOf } from "../errors.ts";
 import type { Forwarding, Leg } from "../headers.ts";
 import type { Log } from "../log.ts";
-import type { Dial, Pool, UpstreamConnection } from "./connection-pool.ts";
-import type { Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
+import type { Dial, Pool } from "./connection-pool.ts";
+import type { EngineOptions, Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
 import type { RequestFraming } from "./http1-framing.ts";
 import type { HeadReader, Http1RequestHead } from "./http1-head.ts";
 import type { BodyReader } from "./socket-body.ts";
 import type { Wire } from "./socket-writer.ts";
 import type { Tunnel } from "./tunnel.ts";
+import type { UpstreamConnection } from "./upstream-lanes.ts";
 
 /** Whom a connection to a target works for. */
 export type UpstreamUser = Trip | Tunnel;
@@ -21,9 +22,10 @@ export interface SocketContext {
   readonly handler: RequestHandler;
   readonly clock: Clock;
   readonly log: Log;
-  /** Longest to wait for an answer's head, ms; `null`: no limit. */
-  readonly responseTimeoutMs: number | null;
+  readonly limits: EngineOptions["limits"];
+  readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
+  readonly newRequestId: () => string;
   readonly isTrusted: (address: string) => boolean;
   readonly clients: Set<ClientConnection>;
   readonly tunnels: Set<Tunnel>;

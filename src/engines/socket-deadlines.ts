@@ -7,14 +7,14 @@ import { guardTrip, letGo, onNoAnswerInTime, refuseTrip } from "./socket-exchang
 import { refuseUnread } from "./socket-own-answer.ts";
 import { cutWire, endWire } from "./socket-writer.ts";
 
-/** How often we look, ms. Every limit may be exceeded by as much. */
+/** How often we look, ms. Every limit may be exceeded, or fall short, by as much. */
 const TICK_MS = 250;
 
-/** From a head's first byte to its last, ms. */
-const HEAD_MS = 6_000;
+/** How often we look at most, ms. */
+const TICK_MIN_MS = 10;
 
-/** Between two requests on one connection, ms. */
-const KEEP_ALIVE_MS = 5_000;
+/** A limit that is shorter than so many ticks makes them shorter. */
+const TICKS_PER_LIMIT = 5;
 
 /** From a connection's beginning to its first request, ms: browsers connect ahead of need. */
 const FIRST_REQUEST_MS = 60_000;
@@ -40,6 +40,7 @@ export interface Deadlines {
 
 /** Also keeps `context.nowMs`. */
 export function createDeadlines(context: SocketContext): Deadlines {
+  const tickMs = tickFor(context);
   let timer: CancelTimer | null = null;
   const look = () => {
     timer = null;
@@ -51,7 +52,7 @@ export function createDeadlines(context: SocketContext): Deadlines {
     if (context.clients.size > 0 || context.tunnels.size > 0 || context.pool.size > 0) plan();
   };
   const plan = () => {
-    timer ??= context.clock.after(TICK_MS, look);
+    timer ??= context.clock.after(tickMs, look);
   };
   return {
     watch() {
@@ -63,6 +64,17 @@ export function createDeadlines(context: SocketContext): Deadlines {
       timer = null;
     },
   };
+}
+
+function tickFor({ limits, upstream }: SocketContext): number {
+  const shortestMs = Math.min(
+    limits.keepAliveMs,
+    limits.headersTimeoutMs,
+    upstream.connectTimeoutMs,
+    upstream.keepAliveMs,
+    upstream.timeoutMs ?? Number.POSITIVE_INFINITY,
+  );
+  return Math.max(TICK_MIN_MS, Math.min(TICK_MS, Math.floor(shortestMs / TICKS_PER_LIMIT)));
 }
 
 function lookAtAll(context: SocketContext): void {
@@ -94,13 +106,16 @@ function lookAt(context: SocketContext, client: ClientConnection): void {
 
 function lookAtIdle(context: SocketContext, client: ClientConnection) {
   if (client.isLast) return;
+  const { keepAliveMs, headersTimeoutMs } = context.limits;
   const ageMs = context.nowMs - client.sinceMs;
   if (client.hasHeadBegun) {
-    if (ageMs < HEAD_MS) return;
-    const why = `its head was not complete after ${HEAD_MS} ms`;
+    if (ageMs < headersTimeoutMs) return;
+    const why = `its head was not complete after ${headersTimeoutMs} ms`;
     return refuseUnread(context, client, { code: "invalid_request", status: 408, why });
   }
-  if (ageMs >= (client.requests === 0 ? FIRST_REQUEST_MS : KEEP_ALIVE_MS)) endWire(client.wire);
+  // Whoever may stay between requests may stay as long before the first one.
+  const idleMs = client.requests === 0 ? Math.max(FIRST_REQUEST_MS, keepAliveMs) : keepAliveMs;
+  if (ageMs >= idleMs) endWire(client.wire);
 }
 
 function lookAtTrip(context: SocketContext, trip: Trip) {
@@ -112,9 +127,9 @@ function lookAtTrip(context: SocketContext, trip: Trip) {
     client.wire.socket.setKeepAlive(true, PROBE_AFTER_MS);
   }
   if (isBodyOverdue(trip, silenceMs)) return refuseSilence(context, trip);
-  const { responseTimeoutMs } = context;
-  if (trip.stage !== "waiting" || responseTimeoutMs === null) return;
-  if (context.nowMs - trip.sentMs >= responseTimeoutMs) onNoAnswerInTime(context, trip);
+  const { timeoutMs } = context.upstream;
+  if (trip.stage !== "waiting" || timeoutMs === null) return;
+  if (context.nowMs - trip.sentMs >= timeoutMs) onNoAnswerInTime(context, trip);
 }
 
 /** Only a client that could send is told to: not while the target is slow, or has yet to say 100. */

@@ -1,8 +1,8 @@
 /** One request's way up: from the core's decision to the last byte the target gets. */
 
-import type { Dialled, UpstreamConnection } from "./connection-pool.ts";
+import { addressOf } from "../app.ts";
 import type { Admission, Exchange, ForwardFailure, Held } from "./engine.ts";
-import { isIdempotent } from "./fetch-failure.ts";
+import { isIdempotent } from "./forward-failure.ts";
 import { bodyReaderOf, isBodyDone, takeBody } from "./socket-body.ts";
 import {
   type ClientConnection,
@@ -24,6 +24,7 @@ import {
   writeBytes,
   writeText,
 } from "./socket-writer.ts";
+import type { Dialled, UpstreamConnection } from "./upstream-lanes.ts";
 
 /** Of a client whose bytes nobody can take yet, this many are read; the rest waits in its socket. */
 const UNREAD_MAX_BYTES = 65_536;
@@ -91,22 +92,25 @@ function hold(context: SocketContext, trip: Trip, held: Held): void {
 
 function attempt(context: SocketContext, trip: Trip, exchange: Exchange): void {
   trip.exchange = exchange;
-  const connection = trip.hasRetried ? null : context.pool.take(exchange.target, trip);
+  const { app, target } = exchange;
+  const connection = trip.hasRetried ? null : context.pool.take(target, app.policy, trip);
   if (connection === null) connect(context, trip, exchange);
   else send(context, trip, connection);
 }
 
 function connect(context: SocketContext, trip: Trip, exchange: Exchange): void {
   trip.stage = "connecting";
-  trip.dial = context.pool.dial(exchange.target, trip, (dialled) => {
+  const { app, target } = exchange;
+  trip.dial = context.pool.dial({ target, trust: app.policy, user: trip }, (dialled) => {
     trip.dial = null;
     guardTrip(context, trip, () => onDialled(context, trip, dialled));
   });
 }
 
 function onDialled(context: SocketContext, trip: Trip, dialled: Dialled<UpstreamUser>) {
-  if (!("why" in dialled)) return send(context, trip, dialled);
-  fail(context, trip, { kind: "unreachable", message: dialled.why, replayable: true });
+  if ("wire" in dialled) return send(context, trip, dialled);
+  // The target has seen nothing; but where nothing is left, trying again takes more of it.
+  fail(context, trip, { ...dialled, replayable: dialled.kind !== "exhausted" });
 }
 
 function send(context: SocketContext, trip: Trip, connection: UpstreamConnection<UpstreamUser>) {
@@ -116,7 +120,8 @@ function send(context: SocketContext, trip: Trip, connection: UpstreamConnection
   trip.stage = "waiting";
   trip.sentMs = context.nowMs;
   trip.isSeen = false;
-  const text = requestText(trip, legOf(trip, exchange));
+  const persistence = context.upstream.keepAlive ? null : "close";
+  const text = requestText(trip, legOf(trip, exchange), persistence);
   setSource(connection.wire, client.wire);
   const begun = client.unread === null ? null : takeUnread(trip, client);
   if (begun !== null && !Buffer.isBuffer(begun)) return refuseBody(context, trip, begun.why);
@@ -205,7 +210,8 @@ function isUnbegun(trip: Trip): boolean {
 export function onNoAnswerInTime(context: SocketContext, trip: Trip): void {
   const isWhole = rewind(trip);
   dropUpstream(context, trip);
-  const message = `no answer from ${trip.exchange?.target.origin} within ${context.responseTimeoutMs} ms`;
+  const from = trip.exchange === null ? "it" : addressOf(trip.exchange.target);
+  const message = `no answer from ${from} within ${context.upstream.timeoutMs} ms`;
   const replayable = isWhole && isIdempotent(trip.request.method);
   fail(context, trip, { kind: "timeout", message, replayable });
 }

@@ -8,6 +8,7 @@ import {
   isClientClaim,
   type Leg,
   namedByConnection,
+  requestIdOf,
   toPublicCookie,
   toPublicRefresh,
   toPublicUrl,
@@ -65,22 +66,32 @@ function isOption(listed: string): boolean {
   return listed === "keep-alive" || listed === "close" || listed === "upgrade";
 }
 
-/** The head of a request for its target. Order, case and repetitions are the client's. */
-export function requestText(call: RequestCall, leg: Leg): string {
+/**
+ * The head of a request for its target. Order, case and repetitions are the client's.
+ * @param persistence what the target is told about the connection; an upgrade has its own word for that
+ */
+export function requestText(
+  call: RequestCall,
+  leg: Leg,
+  persistence: "close" | null = null,
+): string {
   const { request } = call;
   const named = namesIn(request.connection);
-  const said: Claims = { forwardedFor: "", forwarded: null, hasPort: false };
+  const said: Claims = { forwardedFor: "", forwarded: null, hasPort: false, hasRequestId: false };
   let text = `${request.method} ${request.path} HTTP/1.1\r\n`;
+  if (request.isHostless) text += `Host: ${leg.host}\r\n`;
   for (const field of request.fields) {
     const { name } = field;
     if (!NOTABLE.has(name) && !(name.includes("_") && isClientClaim(name))) {
       if (named.length > 0 && named.includes(name)) continue;
+      if (name === "x-request-id") said.hasRequestId = true;
       text += `${field.line}\r\n`;
       continue;
     }
     const line = isClientClaim(name) ? claimLine(call, field, said) : notableLine(call, field, leg);
     if (line !== null) text += `${line}\r\n`;
   }
+  if (persistence !== null && !call.isUpgrade) text += `Connection: ${persistence}\r\n`;
   return `${text}${forwardedText(call, said)}\r\n`;
 }
 
@@ -89,6 +100,7 @@ interface Claims {
   forwardedFor: string;
   forwarded: string | null;
   hasPort: boolean;
+  hasRequestId: boolean;
 }
 
 /** `null`: the line goes no further. */
@@ -166,6 +178,7 @@ function forwardedText(call: RequestCall, said: Claims): string {
   if (said.forwarded !== null) {
     text += `Forwarded: ${joined(said.forwarded, `for=${forwardedNode(peer.address)}`)}\r\n`;
   }
+  if (!said.hasRequestId) text += `X-Request-Id: ${requestIdOf(call.forwarding)}\r\n`;
   return `${text}Via: 1.${call.request.minor} paastis\r\n`;
 }
 

@@ -22,7 +22,15 @@ export const HOLD = {
 /** What we use of a socket of Bun's. */
 export type WireSocket = Pick<
   Socket<unknown>,
-  "write" | "end" | "terminate" | "shutdown" | "pause" | "resume" | "setNoDelay" | "setKeepAlive"
+  | "write"
+  | "end"
+  | "close"
+  | "terminate"
+  | "shutdown"
+  | "pause"
+  | "resume"
+  | "setNoDelay"
+  | "setKeepAlive"
 >;
 
 /** One end of a connection. */

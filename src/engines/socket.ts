@@ -14,17 +14,11 @@ import { createStop } from "./socket-stop.ts";
 import { createScratch } from "./socket-writer.ts";
 import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
 
-/** The socket engine's own setting besides. */
-export interface SocketEngineOptions extends EngineOptions {
-  /** The certificates to accept from targets, PEM; left out: the system's. */
-  readonly upstreamCa?: string;
-}
-
 /**
  * Listens, at once.
  * @throws PaastisError `listen_failed` when it cannot
  */
-export function createSocketEngine(options: SocketEngineOptions): Engine {
+export function createSocketEngine(options: EngineOptions): Engine {
   const context = createContext(options);
   const deadlines = createDeadlines(context);
   const listener = listen(context, options, deadlines.watch);
@@ -44,15 +38,17 @@ export function createSocketEngine(options: SocketEngineOptions): Engine {
   };
 }
 
-function createContext(options: SocketEngineOptions): SocketContext {
-  const { handler, clock, log, connectTimeoutMs, responseTimeoutMs, forwarded } = options;
+function createContext(options: EngineOptions): SocketContext {
+  const { handler, clock, log, limits, upstream, forwarded, newRequestId } = options;
   const scratch = createScratch();
   const context: SocketContext = {
     handler,
     clock,
     log,
-    responseTimeoutMs,
+    limits,
+    upstream,
     forwarded,
+    newRequestId,
     isTrusted: createTrust(forwarded.trustedProxies),
     clients: new Set(),
     tunnels: new Set(),
@@ -64,8 +60,7 @@ function createContext(options: SocketEngineOptions): SocketContext {
       clock,
       log,
       scratch,
-      connectTimeoutMs,
-      ...(options.upstreamCa === undefined ? {} : { ca: options.upstreamCa }),
+      upstream,
       onData: (user, bytes) => onData(context, user, bytes),
       onOver: (user, error) => onOver(context, user, error),
       onFault: (user, error) => onFault(context, user, error),
@@ -76,7 +71,7 @@ function createContext(options: SocketEngineOptions): SocketContext {
 
 function listen(
   context: SocketContext,
-  { host, port }: SocketEngineOptions,
+  { host, port }: EngineOptions,
   onOpen: () => void,
 ): TCPSocketListener<ClientConnection | undefined> {
   try {

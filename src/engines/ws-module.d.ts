@@ -3,6 +3,10 @@ declare module "ws" {
   import type { IncomingMessage } from "node:http";
 
   export interface ClientOptions {
+    /** Whether the certificate of a `wss:` server must be good. */
+    readonly rejectUnauthorized?: boolean;
+    /** PEM: the certificates that vouch for it, in place of the system's. */
+    readonly ca?: readonly string[];
     readonly headers: Readonly<Record<string, string>>;
     readonly perMessageDeflate: false;
     readonly followRedirects: false;

@@ -28,6 +28,12 @@ const StoredSnapshot = Type.Union([
   }),
 ]);
 
+const StoredTarget = Type.Object({
+  origin: Text,
+  host: Text,
+  socketPath: Type.Optional(Text),
+});
+
 const StoredRecord = Type.Object({
   ref: Type.Object({ provider: Text, id: Text }),
   key: Text,
@@ -35,7 +41,7 @@ const StoredRecord = Type.Object({
   sinceMs: Milliseconds,
   fence: Count,
   snapshot: Type.Union([Type.Null(), StoredSnapshot]),
-  target: Type.Union([Type.Null(), Type.Object({ origin: Text, host: Text })]),
+  target: Type.Union([Type.Null(), StoredTarget]),
   firstSeenMs: Milliseconds,
   lastUsedMs: Type.Union([Type.Null(), Milliseconds]),
   wakeHistoryMs: Type.Array(Milliseconds),

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 
+import { targetOf } from "../../src/app.ts";
 import type { AppRecord, Registry } from "../../src/registry/registry.ts";
 
 /** One empty registry, for one test. */
@@ -205,14 +206,15 @@ export function registryContract(
   fact(
     "after a restart everything is there, and claims are free with greater fences",
     async ({ registry, restart }) => {
-      await registry.save(recordOf("shop"));
+      const target = targetOf("unix:/run/shop.sock");
+      await registry.save(recordOf("shop", { target }));
       await registry.save(recordOf("gone", { fence: 7 }));
       await registry.remove({ provider: "process", id: "gone" });
       await registry.touch([{ ref, lastUsedMs: 1_700_000_000_001 }]);
       const claimed = fenceOf(await registry.claim(ref));
       const again = await restart();
       expect(await again.load()).toEqual({
-        records: [recordOf("shop", { lastUsedMs: 1_700_000_000_001 })],
+        records: [recordOf("shop", { target, lastUsedMs: 1_700_000_000_001 })],
         unreadable: [],
       });
       expect(await again.claim(ref)).toBeGreaterThan(claimed);

@@ -260,6 +260,8 @@ function policyFor(key: string): Policy {
     health: { path: null },
     wakeTimeoutMs: null,
     preserveHost: false,
+    tlsVerify: true,
+    tlsCa: null,
     ignored: false,
   };
 }

@@ -15,7 +15,28 @@ export interface TestEngine extends AsyncDisposable {
 }
 
 /** What a test may say about the engine it starts. */
-export type EngineScript = Script & { readonly engine?: Partial<FetchEngineOptions> };
+export type EngineScript = Script & {
+  readonly engine?: Omit<Partial<FetchEngineOptions>, "limits" | "upstream"> & {
+    readonly limits?: Partial<FetchEngineOptions["limits"]>;
+    readonly upstream?: Partial<FetchEngineOptions["upstream"]>;
+  };
+};
+
+const LIMITS: FetchEngineOptions["limits"] = {
+  http2: false,
+  keepAliveMs: 5000,
+  headersTimeoutMs: 6000,
+  headBytesMax: 65_536,
+  bodyBytesMax: null,
+};
+
+const UPSTREAM: FetchEngineOptions["upstream"] = {
+  connectTimeoutMs: 5000,
+  timeoutMs: null,
+  keepAlive: true,
+  keepAliveMs: 4000,
+  socketsMax: 1024,
+};
 
 /** Starts one. */
 export type StartEngine = (origin: string, script?: EngineScript) => TestEngine;
@@ -36,10 +57,12 @@ export function startEngine(
     handler,
     clock: createSystemClock(),
     log: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
-    connectTimeoutMs: 5_000,
-    responseTimeoutMs: null,
+    certificates: null,
     forwarded: { enabled: true, trustedProxies: [] },
+    newRequestId: () => "made-for-a-test",
     ...script.engine,
+    limits: { ...LIMITS, ...script.engine?.limits },
+    upstream: { ...UPSTREAM, ...script.engine?.upstream },
   });
   return {
     engine,

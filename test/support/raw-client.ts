@@ -39,15 +39,16 @@ export interface RawClient extends Disposable {
 }
 
 /**
- * Connects to a port of this machine.
+ * Connects to a port, of this machine unless `options.address` says otherwise.
  * @param options.allowHalfOpen goes on reading after `end`
  */
 export async function connectRaw(
   port: number,
-  options: { readonly allowHalfOpen?: boolean } = {},
+  options: { readonly allowHalfOpen?: boolean; readonly address?: string } = {},
 ): Promise<RawClient> {
   const state = { text: "", at: 0, closed: false, reset: false };
-  const socket = await open(port, options.allowHalfOpen ?? false);
+  const { allowHalfOpen = false, address = "127.0.0.1" } = options;
+  const socket = await open({ port, host: address }, allowHalfOpen);
   socket.on("data", (data: Buffer) => {
     state.text += data.toString("latin1");
   });
@@ -98,9 +99,12 @@ export async function exchangeRaw(port: number, request: string): Promise<RawAns
   return await client.answer({ method: request.slice(0, request.indexOf(" ")) });
 }
 
-function open(port: number, allowHalfOpen: boolean): Promise<Socket> {
+function open(
+  where: { readonly port: number; readonly host: string },
+  allowHalfOpen: boolean,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen });
+    const socket = connect({ ...where, noDelay: true, allowHalfOpen });
     if (allowHalfOpen) socket.on("end", () => socket.end());
     socket.once("connect", () => resolve(socket));
     socket.once("error", reject);

@@ -23,9 +23,13 @@ export interface RawUpstream extends Disposable {
   received(text: string, index?: number): Promise<RawConnection>;
 }
 
-/** @param onData called with each piece that arrives */
+/**
+ * Listens on a free port, or on `port`.
+ * @param onData called with each piece that arrives
+ */
 export async function startRawUpstream(
   onData: (connection: RawConnection, piece: string) => void = () => undefined,
+  port = 0,
 ): Promise<RawUpstream> {
   const connections: RawConnection[] = [];
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
@@ -55,7 +59,10 @@ export async function startRawUpstream(
       onData(connection, piece);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", resolve);
+  });
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("not a TCP server");
   return {

@@ -13,6 +13,8 @@ export function samplePolicy(changes: Partial<Policy> = {}): Policy {
     health: { path: null },
     wakeTimeoutMs: null,
     preserveHost: false,
+    tlsVerify: true,
+    tlsCa: null,
     ignored: false,
     ...changes,
   };

@@ -1,6 +1,6 @@
 /** A core made of a script: it sends requests where it is told and counts what it gets back. */
 
-import { type App, type Target, targetOf } from "../../src/app.ts";
+import { type App, type Policy, type Target, targetOf } from "../../src/app.ts";
 import type {
   Admission,
   Answer,
@@ -38,6 +38,8 @@ export interface Script {
     replayable: boolean,
   ) => Admission | null;
   readonly preserveHost?: boolean;
+  /** What else the app's policy says. */
+  readonly policy?: Partial<Policy>;
 }
 
 /** @param origin where requests go when the script says nothing else */
@@ -47,7 +49,8 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
   const heads: RequestHead[] = [];
   const answers: number[] = [];
   const failures: ForwardFailure[] = [];
-  const app = appOf(script.preserveHost ?? false);
+  const preserveHost = script.preserveHost ?? false;
+  const app = appOf({ preserveHost, ...script.policy });
   const back = (exchange: Exchange) => {
     if (!out.delete(exchange)) state.doubles += 1;
   };
@@ -112,7 +115,7 @@ export function textAnswer(status: number, body: string): { kind: "answer"; answ
   return { kind: "answer", answer: { status, headers: [["content-type", "text/plain"]], body } };
 }
 
-function appOf(preserveHost: boolean): App {
+function appOf(policy: Partial<Policy>): App {
   return {
     ref: { provider: "process", id: "shop" },
     key: "shop",
@@ -123,8 +126,11 @@ function appOf(preserveHost: boolean): App {
       linkedKeys: [],
       health: { path: null },
       wakeTimeoutMs: null,
-      preserveHost,
+      preserveHost: false,
+      tlsVerify: true,
+      tlsCa: null,
       ignored: false,
+      ...policy,
     },
     state: { kind: "unknown", sinceMs: 0 },
     fence: 0,

@@ -1,13 +1,9 @@
 /** A socket engine on a free port with a scripted core behind it, for tests on the wire. */
 
-import { createSocketEngine, type SocketEngineOptions } from "../../src/engines/socket.ts";
-import { startEngine, type TestEngine } from "./engine-under-test.ts";
-import type { Script } from "./scripted-handler.ts";
+import { createSocketEngine } from "../../src/engines/socket.ts";
+import { type EngineScript, startEngine, type TestEngine } from "./engine-under-test.ts";
 
 /** Starts one. Disposing it cuts everything. */
-export function startSocketEngine(
-  origin: string,
-  script: Script & { readonly engine?: Partial<SocketEngineOptions> } = {},
-): TestEngine {
+export function startSocketEngine(origin: string, script: EngineScript = {}): TestEngine {
   return startEngine(createSocketEngine, origin, script);
 }

@@ -59,7 +59,7 @@ describe.each(ENGINES)("$name: before the head", (engine) => {
 
   test("wire: a target that is silent for longer than the limit has timed out, and is hung up on", async () => {
     using upstream = await startScriptedUpstream(() => undefined);
-    await using proxy = engine.start(upstream.origin, { engine: { responseTimeoutMs: 50 } });
+    await using proxy = engine.start(upstream.origin, { engine: { upstream: { timeoutMs: 50 } } });
     expect((await exchangeRaw(proxy.port, get("/"))).body).toBe("timeout");
     await until(() => upstream.open === 0);
   });
@@ -69,7 +69,7 @@ describe.each(ENGINES)("$name: before the head", (engine) => {
     // Through a name, so that it does not count as this machine and the connection is watched.
     const target = { ...targetOf(upstream.origin), host: "remote.test" };
     await using proxy = engine.start(upstream.origin, {
-      engine: { connectTimeoutMs: 20 },
+      engine: { upstream: { connectTimeoutMs: 20 } },
       admit: (head, handler) => handler.exchange(head, target),
     });
     using client = await connectRaw(proxy.port);
@@ -87,7 +87,7 @@ describe.each(ENGINES)("$name: before the head", (engine) => {
     using deaf = await startDeafListener();
     const target = { ...targetOf(deaf.origin), host: "remote.test" };
     await using proxy = engine.start(deaf.origin, {
-      engine: { connectTimeoutMs: 100 },
+      engine: { upstream: { connectTimeoutMs: 100 } },
       admit: (head, handler) => handler.exchange(head, target),
     });
     for (const request of [get("/"), post("hello"), upgradeRequest("/")]) {

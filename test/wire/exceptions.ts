@@ -30,6 +30,7 @@ export const FETCH_EXCEPTIONS = {
   handshake: "Bun's client makes a handshake of its own, and is strict about it",
   "short refusals": "a refusal is read whole before it is relayed",
   "connect limit": "fetch reads the body before it is connected, so that it cannot be sent again",
+  "odd socket paths": "Bun's client takes the path of a unix socket for part of a URL",
   "close codes": "Bun answers codes that must not be sent with 1002",
 } as const;
 

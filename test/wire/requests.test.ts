@@ -86,6 +86,7 @@ describe.each(ENGINES)("$name: requests", (engine) => {
       "x-forwarded-port: 80",
       "x-forwarded-proto: http",
       "x-latin: caf\xe9",
+      "x-request-id: made-for-a-test",
     ]);
   });
 
@@ -126,7 +127,19 @@ describe.each(ENGINES)("$name: requests", (engine) => {
     const forwarded = { enabled: false, trustedProxies: [] };
     await using proxy = engine.start(upstream.origin, { engine: { forwarded } });
     await exchangeRaw(proxy.port, get("/", "X-Forwarded-For: 6.6.6.6\r\n"));
-    expect(upstream.requests[0]?.head.toLowerCase()).not.toMatch(/x-forwarded|via:/);
+    expect(upstream.requests[0]?.head.toLowerCase()).not.toMatch(/x-forwarded|via:|x-request-id/);
+  });
+
+  test("wire: X-Request-Id and traceparent arrive as the client sent them", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = engine.start(upstream.origin);
+    const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const lines = ["X-Request-Id: the client's own", `traceparent: ${trace}`, "tracestate: a=1"];
+    await exchangeRaw(proxy.port, get("/", `${lines.join("\r\n")}\r\n`));
+    const [request] = upstream.requests;
+    expect(request?.all("x-request-id")).toEqual(["the client's own"]);
+    expect(request?.all("traceparent")).toEqual([trace]);
+    expect(request?.all("tracestate")).toEqual(["a=1"]);
   });
 
   test("wire: Host and Origin are the target's, or the client's where the policy says so", async () => {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { connectRaw } from "../support/raw-client.ts";
 import { startRawUpstream } from "../support/raw-upstream.ts";
+import { textAnswer } from "../support/scripted-handler.ts";
 import { startSocketEngine } from "../support/socket-engine.ts";
 import { until } from "../support/until.ts";
 import { createVirtualClock } from "../support/virtual-clock.ts";
@@ -109,5 +110,38 @@ describe("socket: deadlines", () => {
     world.client[Symbol.dispose]();
     await world.clock.advance(10_000);
     expect(world.clock.pending()).toBe(0);
+  });
+
+  test("wire: the limits are the settings', and short ones are kept about as exactly", async () => {
+    await using proxy = startSocketEngine("http://127.0.0.1:1", {
+      engine: { limits: { keepAliveMs: 100, headersTimeoutMs: 300 } },
+      admit: () => textAnswer(200, "ok"),
+    });
+    using idle = await connectRaw(proxy.port);
+    idle.send(GET);
+    expect((await idle.answer()).body).toBe("ok");
+    const idleMs = performance.now();
+    using slow = await connectRaw(proxy.port);
+    slow.send(GET.slice(0, 20));
+    const slowMs = performance.now();
+    await idle.until(() => idle.isClosed);
+    expect(performance.now() - idleMs).toBeGreaterThan(60);
+    expect((await slow.answer()).status).toBe(408);
+    expect(performance.now() - slowMs).toBeGreaterThan(200);
+    expect(idle.isReset).toBe(false);
+  });
+
+  test("wire: who may be idle for longer than 60 s may also come with the first request later", async () => {
+    const clock = createVirtualClock();
+    await using proxy = startSocketEngine("http://127.0.0.1:1", {
+      engine: { clock, limits: { keepAliveMs: 120_000 } },
+      admit: () => textAnswer(200, "ok"),
+    });
+    using client = await connectRaw(proxy.port);
+    await clock.advance(119_000);
+    client.send(GET);
+    expect((await client.answer()).body).toBe("ok");
+    await clock.advance(121_000);
+    await client.until(() => client.isClosed);
   });
 });

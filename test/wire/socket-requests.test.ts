@@ -58,6 +58,7 @@ describe("socket: heads", () => {
       "X-Forwarded-Proto: http",
       "X-Forwarded-Host: shop.test",
       "X-Forwarded-Port: 80",
+      "X-Request-Id: made-for-a-test",
       "Via: 1.1 paastis",
     ]);
   });
@@ -99,6 +100,30 @@ describe("socket: heads", () => {
     expect(upstream.requests[0]?.head).toStartWith("GET / HTTP/1.1\r\n");
     expect(upstream.requests[0]?.header("via")).toBe("1.0 paastis");
     expect(upstream.requests[0]?.header("expect")).toBeNull();
+  });
+});
+
+describe("socket: requests without a Host", () => {
+  test("wire: HTTP/1.0 with an absolute target is routed by it, and the app gets a Host", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startSocketEngine(upstream.origin);
+    await exchangeRaw(proxy.port, "GET http://shop.test/a?b HTTP/1.0\r\nX-A: 1\r\n\r\n");
+    expect(proxy.handler.heads[0]?.host).toBe("shop.test");
+    const [request] = upstream.requests;
+    expect(request?.head.split("\r\n").slice(0, 3)).toEqual([
+      "GET /a?b HTTP/1.1",
+      `Host: 127.0.0.1:${upstream.port}`,
+      "X-A: 1",
+    ]);
+    expect(request?.header("x-forwarded-host")).toBe("shop.test");
+  });
+
+  test("wire: HTTP/1.0 that names no host at all is refused", async () => {
+    using upstream = await startScriptedUpstream();
+    await using proxy = startSocketEngine(upstream.origin);
+    const answer = await exchangeRaw(proxy.port, "GET / HTTP/1.0\r\n\r\n");
+    expect(answer.status).toBe(400);
+    expect(upstream.requests).toEqual([]);
   });
 });
 

@@ -326,7 +326,7 @@ describe.each(ENGINES)("$name: handshake", (engine) => {
 
   test("websocket: a silent target times out, and a client that leaves meanwhile is forgotten", async () => {
     using upstream = await startScriptedUpstream(() => undefined);
-    await using hasty = engine.start(upstream.origin, { engine: { responseTimeoutMs: 50 } });
+    await using hasty = engine.start(upstream.origin, { engine: { upstream: { timeoutMs: 50 } } });
     using first = await connectRaw(hasty.port);
     first.send(upgradeRequest("/"));
     expect((await first.answer()).body).toBe("timeout");

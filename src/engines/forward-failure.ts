@@ -1,4 +1,4 @@
-/** What went wrong between us and a target, in the words of the seam. */
+/** How forwarding fails, in the words of the seam, and what may be tried twice. */
 
 import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
@@ -17,6 +17,8 @@ const EXHAUSTED_CODES: ReadonlySet<string> = new Set([
 /** The connection was never made; whatever is not in here happened after that. */
 const UNREACHABLE_CODES: ReadonlySet<string> = new Set([
   "ConnectionRefused",
+  // A socket's queue of those to be accepted is full.
+  "EAGAIN",
   "EACCES",
   "EAI_AGAIN",
   "ECONNREFUSED",
@@ -50,11 +52,12 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   "SEARCH",
 ]);
 
+/** Whether a request may be sent again without knowing what became of the first time. */
 export function isIdempotent(method: string): boolean {
   return IDEMPOTENT.has(method);
 }
 
-/** Reads what `fetch`, or `ws`, threw. */
+/** Reads what `fetch`, `ws` or a socket of Bun's threw. */
 export function failureOf(thrown: unknown): Pick<ForwardFailure, "kind" | "message"> {
   const code = codeOf(thrown);
   if (EXHAUSTED_CODES.has(code)) return exhaustedBy(code);
@@ -84,7 +87,8 @@ function shortageHere(): string | null {
   }
 }
 
-function codeOf(thrown: unknown): string {
+/** The system's or the runtime's name for what went wrong, such as `ENOENT`; empty when it has none. */
+export function codeOf(thrown: unknown): string {
   const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
   return typeof code === "string" ? code : "";
 }
@@ -96,7 +100,9 @@ function shortMessage(thrown: unknown, code: string): string {
       return "the connection was refused (ECONNREFUSED)";
     case "ECONNRESET":
       return "the connection ended before an answer was complete (ECONNRESET)";
+    case "ENOENT":
+      return "there is no such socket (ENOENT)";
     default:
-      return messageOf(thrown).split(". For more information")[0] ?? code;
+      return messageOf(thrown).split(/\. For more information|: Was there a typo/)[0] ?? code;
   }
 }

@@ -1,0 +1,68 @@
+/** Finds what a configuration allows but its author can hardly have meant. Pure. */
+
+import type { AppsConfig, Config, ProviderName } from "./config.ts";
+
+/** Providers whose apps all stand in `paastis.yml`; the platforms of others list apps that we cannot know. */
+const DECLARED_ONLY: ReadonlySet<ProviderName> = new Set<ProviderName>(["process", "http"]);
+
+/** One sentence each. */
+export function doubtsAbout(config: Config): string[] {
+  return [...strangers(config), ...sharedPorts(config)];
+}
+
+/** Names of apps that do not exist. */
+function strangers(config: Config): string[] {
+  const { defaultApp, providers } = config;
+  const keys = new Set(config.apps.apps.map(({ key }) => key));
+  const doubts: string[] = [];
+  if (defaultApp !== null && !keys.has(defaultApp)) {
+    doubts.push(`DEFAULT_APP is "${defaultApp}", but no app of that key is declared`);
+  }
+  if (!providers.every((provider) => DECLARED_ONLY.has(provider))) return doubts;
+  for (const key of config.ignoredApps) {
+    if (keys.has(key)) continue;
+    doubts.push(`REGISTRY_IGNORED_APPS names "${key}", but no app of that key is declared`);
+  }
+  for (const { where, name } of mentions(config.apps)) {
+    if (keys.has(name.toLowerCase())) continue;
+    doubts.push(`${where} names "${name}", but no app of that key is declared`);
+  }
+  return doubts;
+}
+
+interface Mention {
+  readonly where: string;
+  readonly name: string;
+}
+
+/** Names that stand in the file as they are: what `$1` will be, only a request can say. */
+function mentions({ apps, rules }: AppsConfig): readonly Mention[] {
+  const all = [
+    ...rules.flatMap(({ settings }, index) => [
+      ...named(`rules[${index}].app_name`, settings.appName),
+      ...named(`rules[${index}].linked_apps`, ...(settings.linkedApps ?? [])),
+    ]),
+    ...apps.flatMap(({ key, settings }) =>
+      named(`apps.${key}.linked_apps`, ...(settings.linkedApps ?? [])),
+    ),
+  ];
+  return all.filter(({ name }) => !name.includes("$"));
+}
+
+function named(where: string, ...names: readonly (string | undefined)[]): Mention[] {
+  return names.flatMap((name) => (name === undefined ? [] : { where, name }));
+}
+
+function sharedPorts(config: Config): string[] {
+  const doubts: string[] = [];
+  const users = new Map<number, string>();
+  for (const app of config.apps.apps) {
+    if (app.provider !== "process" || app.port === null) continue;
+    const other = app.port === config.port ? "Paastis itself" : users.get(app.port);
+    if (other !== undefined) {
+      doubts.push(`apps.${app.key}: its port ${app.port} is also that of ${other}`);
+    }
+    users.set(app.port, app.key);
+  }
+  return doubts;
+}
