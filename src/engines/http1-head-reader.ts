@@ -23,7 +23,14 @@ interface ReaderState<H> {
   /** The head's first bytes, when it comes in several pieces. */
   store: Store;
   refused: HeadResult<H> | null;
+  /** A head that came in one piece, byte for byte, and what it says: many clients repeat themselves. */
+  known: { readonly bytes: Buffer; readonly head: H } | null;
+  /** Length of the last head that came in one piece. */
+  lastLength: number;
 }
+
+/** A longer head is read anew each time: remembering it would cost memory per connection. */
+const KNOWN_BYTES_MAX = 1024;
 
 const INCOMPLETE = { kind: "incomplete" } as const;
 
@@ -35,6 +42,8 @@ export function createHeadReader<H extends object>(kind: HeadKind<H>): HeadReade
     fields: beginFields(kind.limits.fieldLinesMax),
     store: emptyStore(kind.limits.headBytesMax),
     refused: null,
+    known: null,
+    lastLength: 0,
   };
   return {
     read: (piece, from) => readPiece(state, piece, from),
@@ -51,6 +60,8 @@ function readPiece<H extends object>(
 ): HeadResult<H> {
   if (state.refused !== null) return state.refused;
   if (from >= piece.length) return INCOMPLETE;
+  const again = readAgain(state, piece, from);
+  if (again !== null) return again;
   const { store } = state;
   const before = store.length;
   const bytes = before === 0 ? restOf(piece, from) : keep(store, piece, from);
@@ -63,8 +74,37 @@ function readPiece<H extends object>(
   const length = state.fields.at;
   const head = state.kind.understand(bytes.toString("latin1", 0, length));
   if ("why" in head) return refused(state, head);
+  if (before === 0) remember(state, bytes, head);
   begin(state);
   return { kind: "head", head, end: from + length - before };
+}
+
+/**
+ * Bytes that were a whole head are the same head whatever follows: reading stops at its end and
+ * depends on nothing but its bytes. Heads are immutable, so it can be the same one.
+ */
+function readAgain<H>(state: ReaderState<H>, piece: Buffer, from: number): HeadResult<H> | null {
+  const { known } = state;
+  if (known === null || state.store.length > 0 || state.fields.at > 0 || state.line.at > 0) {
+    return null;
+  }
+  const end = from + known.bytes.length;
+  if (end > piece.length || known.bytes.compare(piece, from, end) !== 0) return null;
+  return { kind: "head", head: known.head, end };
+}
+
+/** Only what has a length that came twice: a connection with one request, or ever new ones, keeps nothing. */
+function remember<H>(state: ReaderState<H>, bytes: Buffer, head: H): void {
+  const length = state.fields.at;
+  const isLikely = length === state.lastLength && length <= KNOWN_BYTES_MAX;
+  state.lastLength = length;
+  if (!isLikely) {
+    state.known = null;
+    return;
+  }
+  const room = state.known?.bytes.length === length ? state.known.bytes : Buffer.alloc(length);
+  bytes.copy(room, 0, 0, length);
+  state.known = { bytes: room, head };
 }
 
 /** A piece usually begins with the head: then it need not be cut. */

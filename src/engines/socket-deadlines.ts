@@ -7,7 +7,7 @@ import { guardTrip, letGo, onNoAnswerInTime, refuseTrip } from "./socket-exchang
 import { refuseUnread } from "./socket-own-answer.ts";
 import { cutWire, endWire } from "./socket-writer.ts";
 
-/** How often we look, ms. Every limit may be exceeded, or fall short, by as much. */
+/** How often we look, ms. Every limit may be exceeded by twice as much; none falls short. */
 const TICK_MS = 250;
 
 /** How often we look at most, ms. */
@@ -26,7 +26,7 @@ const BODY_SILENCE_MS = 60_000;
 const STALL_MS = 600_000;
 
 /** How long a client that has ended its side is served without a sign that it still reads, ms. */
-const HALF_CLOSED_MS = 2_000;
+const HALF_CLOSED_MS = 500;
 
 /** After so much silence the system asks whether the client's machine is still there, ms. */
 const PROBE_AFTER_MS = 60_000;
@@ -45,7 +45,7 @@ export function createDeadlines(context: SocketContext): Deadlines {
   const look = () => {
     timer = null;
     try {
-      lookAtAll(context);
+      lookAtAll(context, tickMs);
     } catch (error) {
       context.log.error({ reason: String(error) }, "deadlines could not be looked at");
     }
@@ -77,10 +77,12 @@ function tickFor({ limits, upstream }: SocketContext): number {
   return Math.max(TICK_MIN_MS, Math.min(TICK_MS, Math.floor(shortestMs / TICKS_PER_LIMIT)));
 }
 
-function lookAtAll(context: SocketContext): void {
+function lookAtAll(context: SocketContext, tickMs: number): void {
   context.nowMs = context.clock.now();
   context.pool.sweep(context.nowMs);
-  for (const client of context.clients) lookAt(context, client);
+  // What is measured began up to a tick after the `nowMs` that was noted for it: nothing ends early.
+  const certainMs = context.nowMs - tickMs;
+  for (const client of context.clients) lookAt(context, client, certainMs);
   for (const tunnel of context.tunnels) {
     if (tunnel.cutAtMs === null || context.nowMs < tunnel.cutAtMs) continue;
     cutWire(tunnel.up.to);
@@ -88,26 +90,25 @@ function lookAtAll(context: SocketContext): void {
   }
 }
 
-function lookAt(context: SocketContext, client: ClientConnection): void {
-  const { nowMs } = context;
+function lookAt(context: SocketContext, client: ClientConnection, certainMs: number): void {
   const { trip, tunnel, wire } = client;
   if (client.lingerUntilMs !== null) {
-    if (nowMs >= client.lingerUntilMs) cutWire(wire);
+    if (context.nowMs >= client.lingerUntilMs) cutWire(wire);
   } else if (tunnel !== null) {
     return;
-  } else if (wire.unsentBytes > 0 && nowMs - client.movedMs >= STALL_MS) {
+  } else if (wire.unsentBytes > 0 && certainMs - client.movedMs >= STALL_MS) {
     cutWire(wire);
   } else if (trip !== null) {
-    guardTrip(context, trip, () => lookAtTrip(context, trip));
+    guardTrip(context, trip, () => lookAtTrip(context, trip, certainMs));
   } else {
-    lookAtIdle(context, client);
+    lookAtIdle(context, client, certainMs);
   }
 }
 
-function lookAtIdle(context: SocketContext, client: ClientConnection) {
+function lookAtIdle(context: SocketContext, client: ClientConnection, certainMs: number) {
   if (client.isLast) return;
   const { keepAliveMs, headersTimeoutMs } = context.limits;
-  const ageMs = context.nowMs - client.sinceMs;
+  const ageMs = certainMs - client.sinceMs;
   if (client.hasHeadBegun) {
     if (ageMs < headersTimeoutMs) return;
     const why = `its head was not complete after ${headersTimeoutMs} ms`;
@@ -118,9 +119,9 @@ function lookAtIdle(context: SocketContext, client: ClientConnection) {
   if (ageMs >= idleMs) endWire(client.wire);
 }
 
-function lookAtTrip(context: SocketContext, trip: Trip) {
+function lookAtTrip(context: SocketContext, trip: Trip, certainMs: number) {
   const { client } = trip;
-  const silenceMs = context.nowMs - client.movedMs;
+  const silenceMs = certainMs - client.movedMs;
   if (client.hasEnded && silenceMs >= HALF_CLOSED_MS) return cutWire(client.wire);
   if (!client.isProbed && silenceMs >= PROBE_AFTER_MS) {
     client.isProbed = true;
@@ -129,7 +130,7 @@ function lookAtTrip(context: SocketContext, trip: Trip) {
   if (isBodyOverdue(trip, silenceMs)) return refuseSilence(context, trip);
   const { timeoutMs } = context.upstream;
   if (trip.stage !== "waiting" || timeoutMs === null) return;
-  if (context.nowMs - trip.sentMs >= timeoutMs) onNoAnswerInTime(context, trip);
+  if (certainMs - trip.sentMs >= timeoutMs) onNoAnswerInTime(context, trip);
 }
 
 /** Only a client that could send is told to: not while the target is slow, or has yet to say 100. */

@@ -101,8 +101,9 @@ function valuesOf({ fields }: ReferenceHead, wanted: string): string[] {
 function isHost(host: string): boolean {
   const [, address, port = "0"] = HOST.exec(host) ?? ["", "", "99999"];
   if (Number(port) > 65535 || host.length > 261) return false;
-  // A URL is read by another parser than `isIPv6` is.
-  return address === undefined || URL.canParse(`http://[${address}]/`);
+  // A URL is read by another parser than `isIPv6` is; Bun's lets a last colon pass.
+  const isAddress = (text: string) => !/[^:]:$/.test(text) && URL.canParse(`http://[${text}]/`);
+  return address === undefined || isAddress(address);
 }
 
 function isTarget(method: string, target: string, host: string | undefined): boolean {
