@@ -97,14 +97,14 @@ function settle(watching: Watching): void {
   const { file, log } = watching;
   if (content === null) {
     // Once, as `seen` remembers it; `reported` stays, so that the same file coming back is no change.
-    log.warn({ file }, "The configuration file is gone: what it said last stays in use");
+    log.warn({ file }, "The file is gone: what it said last stays in use");
     return;
   }
   watching.reported = content;
   try {
     watching.onChange();
   } catch (error) {
-    log.error({ file, error: messageOf(error) }, "A change of the configuration file was lost");
+    log.error({ file, error: messageOf(error) }, "A change of the file was lost");
   }
 }
 

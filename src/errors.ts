@@ -92,7 +92,12 @@ export const ANSWER_CODES = {
 export type AnswerCode = keyof typeof ANSWER_CODES;
 
 /** Codes of failures that stop the program or a command. */
-export type FailureCode = "config_invalid" | "data_dir_in_use" | "listen_failed" | "usage";
+export type FailureCode =
+  | "certificate_invalid"
+  | "config_invalid"
+  | "data_dir_in_use"
+  | "listen_failed"
+  | "usage";
 
 /** What a person needs to act on a failure. */
 export interface Explanation {

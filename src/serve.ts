@@ -1,6 +1,7 @@
 /** The composition root: builds everything from a `Config`, starts it, and stops it again. */
 
 import type { AppRef, Policy } from "./app.ts";
+import { openCertificates, type WatchedCertificate } from "./certificate.ts";
 import type { Clock } from "./clock.ts";
 import { createSystemClock, keepAlive, sleep } from "./clock.ts";
 import type { AppsConfig, Config } from "./config.ts";
@@ -49,6 +50,8 @@ interface Base {
   readonly clock: Clock;
   readonly log: Log;
   readonly isStopping: () => boolean;
+  /** For TLS with clients; `null`: plain HTTP. */
+  readonly certificates: WatchedCertificate | null;
 }
 
 /** Declarations by provider and key: asked for every app whenever the file is read. */
@@ -72,7 +75,7 @@ interface Program extends Base {
  * Runs until SIGTERM or SIGINT, then stops: no new connections, what is in flight finishes within
  * `SHUTDOWN_TIMEOUT_MS`, everything is stored. A second signal cuts what is left.
  * @param options.reload reads `paastis.yml` again; throws PaastisError `config_invalid`
- * @throws PaastisError `data_dir_in_use`, `listen_failed`, `config_invalid`
+ * @throws PaastisError `certificate_invalid`, `data_dir_in_use`, `listen_failed`, `config_invalid`
  */
 export async function serve(
   options: Pick<Base, "config" | "reload" | "watchedFile">,
@@ -82,13 +85,18 @@ export async function serve(
   const signals = listenForSignals();
   const endGuard = guardAgainstRejections(log);
   const letGo = keepAlive();
+  let certificates: WatchedCertificate | null = null;
   let program: Program | null = null;
   try {
-    program = await build({ ...options, clock, log, isStopping: signals.isToldToStop });
+    const { tls } = options.config.listener;
+    certificates = tls === null ? null : openCertificates({ ...tls, clock, log });
+    const isStopping = signals.isToldToStop;
+    program = await build({ ...options, clock, log, isStopping, certificates });
     await open(program);
     await run(program, signals);
   } finally {
     if (program !== null) await close(program, signals.toldTwice);
+    certificates?.end();
     signals.end();
     endGuard();
     letGo();
@@ -194,7 +202,7 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     clock,
     log,
     limits: config.listener,
-    certificates: null,
+    certificates: program.certificates,
     upstream: config.upstream,
     forwarded: config.forwarded,
     newRequestId: () => crypto.randomUUID(),
@@ -222,7 +230,8 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
 
 function sayReady({ log, config, core }: Program, engine: Engine): void {
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
-  const address = `http://${host}:${engine.port}`;
+  const scheme = config.listener.tls === null ? "http" : "https";
+  const address = `${scheme}://${host}:${engine.port}`;
   const fields = { address, apps: core.table.all().length, providers: config.providers.join(", ") };
   log.info(fields, `listening on ${address}`);
   if (fields.apps > 0) return;

@@ -144,7 +144,7 @@ test("watch: a file that is gone is told once, and is no change until it is back
   await watch.clock.advance(3 * POLL_MS);
   expect(watch.seen.changes).toBe(0);
   expect(watch.lines.map(({ level, message }) => [level, message])).toEqual([
-    ["warn", "The configuration file is gone: what it said last stays in use"],
+    ["warn", "The file is gone: what it said last stays in use"],
   ]);
   writeFileSync(file, "two");
   await watch.noticed();

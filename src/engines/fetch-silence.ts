@@ -2,6 +2,7 @@
 
 import type { Server } from "bun";
 import type { Clock } from "../clock.ts";
+import type { ListenerConfig } from "../config.ts";
 
 /** In seconds; the runtime counts in steps of 4. */
 export interface SilenceLimits {
@@ -16,8 +17,25 @@ export interface SilenceLimits {
   readonly underWayS: number;
 }
 
-/** What an engine uses unless it is told otherwise. */
-export const SILENCE_LIMITS: SilenceLimits = { idleS: 60, keptAliveS: 120, underWayS: 3600 };
+/** Shorter, and a client that takes a rest would lose the end of an answer that we have sent. */
+const IDLE_MIN_S = 60;
+/** The most that the listener's own limit can be, and the most that the timer wheel holds. */
+const IDLE_MAX_S = 255;
+const KEPT_ALIVE_MAX_S = 14_340;
+
+/**
+ * What an engine uses unless it is told otherwise. Between two requests a connection is kept as long as the
+ * settings say, in whole seconds, but for a minute at least: the limit is set before the end of an answer, and a
+ * client may not have taken all of it yet.
+ */
+export function silenceFor({ keepAliveMs }: Pick<ListenerConfig, "keepAliveMs">): SilenceLimits {
+  const keepAliveS = Math.max(IDLE_MIN_S, Math.ceil(keepAliveMs / 1000));
+  return {
+    idleS: Math.min(keepAliveS, IDLE_MAX_S),
+    keptAliveS: Math.min(keepAliveS, KEPT_ALIVE_MAX_S),
+    underWayS: 3600,
+  };
+}
 
 /** How often idle connections are given up for want of descriptors, at most, in ms. */
 const RELIEF_PAUSE_MS = 1_000;

@@ -7,21 +7,16 @@ import type { Engine, EngineOptions } from "./engine.ts";
 import { createCompletions } from "./fetch-completion.ts";
 import { beginJourney, type FetchContext, ownAnswer } from "./fetch-context.ts";
 import { forward } from "./fetch-forward.ts";
+import { type FetchListener, listenForRequests } from "./fetch-listener.ts";
 import { headOf, isWebSocketUpgrade, refusalOf } from "./fetch-request.ts";
-import {
-  createRelief,
-  createSilence,
-  SILENCE_LIMITS,
-  type SilenceLimits,
-} from "./fetch-silence.ts";
+import { createRelief, createSilence, type SilenceLimits, silenceFor } from "./fetch-silence.ts";
 import { createStop } from "./fetch-stop.ts";
 import { warmUpFetch } from "./fetch-warm-up.ts";
 import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
-import { listenFailure } from "./listen-failure.ts";
 
 /** The fetch engine's own setting besides. */
 export interface FetchEngineOptions extends EngineOptions {
-  /** How long clients' connections may be silent; `SILENCE_LIMITS` unless given. */
+  /** How long clients' connections may be silent; `silenceFor` the limits unless given. */
   readonly silence?: Partial<SilenceLimits>;
 }
 
@@ -31,7 +26,7 @@ export interface FetchEngineOptions extends EngineOptions {
  */
 export function createFetchEngine(options: FetchEngineOptions): Engine {
   const { handler, clock, log } = options;
-  const silence = { ...SILENCE_LIMITS, ...options.silence };
+  const silence = { ...silenceFor(options.limits), ...options.silence };
   const context: FetchContext = {
     handler,
     clock,
@@ -45,46 +40,35 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
     newRequestId: options.newRequestId,
     scheme: options.certificates === null ? "http" : "https",
     isTrusted: createTrust(options.forwarded.trustedProxies),
-    completions: createCompletions(clock, () => server),
-    silence: createSilence(silence, () => server),
-    relieve: createRelief(clock, () => server),
+    completions: createCompletions(clock, () => listener),
+    silence: createSilence(silence, () => listener),
+    relieve: createRelief(clock, () => listener),
     bridges: new Set(),
   };
   warmUpFetch();
-  const server = listen(context, options, silence.idleS);
+  const listener = listen(context, options, silence.idleS);
   return {
     name: "fetch",
-    // A TCP listener always has one; the type also covers unix sockets.
-    port: server.port ?? options.port,
+    port: listener.port,
     get inFlight() {
-      return server.pendingRequests + context.bridges.size;
+      return listener.pendingRequests + context.bridges.size;
     },
-    stop: createStop(context, server),
+    stop: createStop(context, listener),
   };
 }
 
-function listen(context: FetchContext, options: FetchEngineOptions, idleS: number): Server<Bridge> {
-  try {
-    return Bun.serve<Bridge>({
-      hostname: options.host,
-      port: options.port,
-      development: false,
-      // Outside of development Bun shares the port by default: two instances would take turns
-      // unnoticed.
-      reusePort: false,
-      idleTimeout: idleS,
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+function listen(context: FetchContext, options: EngineOptions, idleS: number): FetchListener {
+  return listenForRequests(
+    { ...options, idleS },
+    {
       fetch: (request, server) => serve(context, request, server),
-      // Only reached when an answer's body breaks together with its head.
       error: (error) => {
         context.log.warn({ reason: messageOf(error) }, "an app broke its answer off");
         return plainAnswer("upstream_broken");
       },
       websocket: websocketHandler(context),
-    });
-  } catch (error) {
-    throw listenFailure(options, error);
-  }
+    },
+  );
 }
 
 /** Takes a request in, and answers even when we are wrong. */

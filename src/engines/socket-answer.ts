@@ -78,7 +78,7 @@ function onHead(
   const other = context.handler.answered(exchange, seamHead(answer), isReplayable(trip));
   if (other !== null) {
     trip.exchange = null;
-    rewind(trip);
+    rewind(context, trip);
     dropUpstream(context, trip);
     return follow(context, trip, other);
   }

@@ -7,6 +7,7 @@ import {
   type DataTaker,
 } from "./http1-chunks.ts";
 import type { AnswerFraming, RequestFraming } from "./http1-framing.ts";
+import type { Refusal } from "./http1-refusal.ts";
 
 /** What is left of a body. */
 export type BodyReader =
@@ -14,7 +15,7 @@ export type BodyReader =
   | { readonly kind: "chunked"; readonly scanner: ChunkScanner; isDone: boolean }
   | { readonly kind: "until-close" };
 
-/** Data has no limit; what frames it has. */
+/** Data has no limit unless there is a setting; what frames it has. */
 const CHUNK_LIMITS: ChunkLimits = {
   dataBytesMax: Number.MAX_SAFE_INTEGER,
   extensionBytesMax: 16_384,
@@ -22,18 +23,29 @@ const CHUNK_LIMITS: ChunkLimits = {
   trailerLinesMax: 100,
 };
 
-/** At the body's first byte. */
-export function bodyReaderOf(framing: RequestFraming | AnswerFraming): BodyReader {
+/**
+ * At the body's first byte.
+ * @param bytesMax more data is refused where chunks bring it; `null`: no limit. A length was looked at before
+ */
+export function bodyReaderOf(
+  framing: RequestFraming | AnswerFraming,
+  bytesMax: number | null = null,
+): BodyReader {
   switch (framing.kind) {
     case "none":
       return { kind: "length", left: 0 };
     case "length":
       return { kind: "length", left: framing.bytes };
     case "chunked":
-      return { kind: "chunked", scanner: createChunkScanner(CHUNK_LIMITS), isDone: false };
+      return { kind: "chunked", scanner: scannerWithin(bytesMax), isDone: false };
     case "until-close":
       return { kind: "until-close" };
   }
+}
+
+function scannerWithin(bytesMax: number | null): ChunkScanner {
+  if (bytesMax === null) return createChunkScanner(CHUNK_LIMITS);
+  return createChunkScanner({ ...CHUNK_LIMITS, dataBytesMax: bytesMax });
 }
 
 /** Whether nothing more belongs to it. A body that ends with its connection is never done. */
@@ -53,11 +65,7 @@ export function isBodyDone(body: BodyReader): boolean {
  * @param take told of the data without its chunks; only for chunked bodies
  * @returns how many bytes of the piece belong to the body, or why none may be passed on
  */
-export function takeBody(
-  body: BodyReader,
-  piece: Buffer,
-  take?: DataTaker,
-): number | { readonly why: string } {
+export function takeBody(body: BodyReader, piece: Buffer, take?: DataTaker): number | Refusal {
   switch (body.kind) {
     case "length": {
       const taken = Math.min(body.left, piece.length);

@@ -1,10 +1,10 @@
 /** Clients' connections: what comes on them, request after request, and how they leave. */
 
-import type { Socket, SocketHandler } from "bun";
+import type { Socket } from "bun";
 import { plainAddress } from "../client-address.ts";
 import { messageOf } from "../errors.ts";
 import { publicAddressOf } from "../headers.ts";
-import type { RequestHead } from "./engine.ts";
+import type { EngineOptions, RequestHead } from "./engine.ts";
 import { fieldValue } from "./http1-fields.ts";
 import { requestFraming } from "./http1-framing.ts";
 import { createRequestHeadReader, type HeadLimits, type Http1RequestHead } from "./http1-head.ts";
@@ -18,29 +18,31 @@ import {
   onClientBytes,
   refuseTrip,
 } from "./socket-exchange.ts";
+import type { ClientHandler } from "./socket-listener.ts";
 import { refuseUnread } from "./socket-own-answer.ts";
 import { createWire, cutWire, drain, endWire, HOLD, letRead, markOver } from "./socket-writer.ts";
 import { fromClient, sideIsOver } from "./tunnel.ts";
 
-/** What a head may take up, towards us and towards the client. */
-export const HEAD_LIMITS: HeadLimits = {
-  headBytesMax: 65_536,
-  lineBytesMax: 16_384,
-  fieldLinesMax: 200,
-};
+/** The first line of a request, and how many header lines may follow. */
+const LINE_BYTES_MAX = 16_384;
+const FIELD_LINES_MAX = 200;
 
-/** No limit: whoever wants one sets it in the app. */
-const BODY_BYTES_MAX = Number.POSITIVE_INFINITY;
+/** What the head of a request may take up. */
+function headLimitsOf({ headBytesMax }: EngineOptions["limits"]): HeadLimits {
+  const lineBytesMax = Math.min(LINE_BYTES_MAX, headBytesMax);
+  return { headBytesMax, lineBytesMax, fieldLinesMax: FIELD_LINES_MAX };
+}
 
-/** What `Bun.listen` calls for clients' sockets. No input may end the process. */
+/** What is called for clients' sockets. No input may end the process. */
 export function clientHandler(
   context: SocketContext,
   onOpen: () => void,
-): SocketHandler<ClientConnection | undefined> {
+): ClientHandler<ClientConnection> {
+  const headLimits = headLimitsOf(context.limits);
   return {
     open(socket) {
       try {
-        socket.data = createClient(context, socket);
+        socket.data = createClient(context, socket, headLimits);
         onOpen();
       } catch (error) {
         giveUp(context, socket, error);
@@ -101,13 +103,14 @@ function giveUp(
 function createClient(
   context: SocketContext,
   socket: Socket<ClientConnection | undefined>,
+  headLimits: HeadLimits,
 ): ClientConnection {
   const address = plainAddress(socket.remoteAddress ?? "");
   const client: ClientConnection = {
     wire: createWire(socket, context.scratch),
     address,
     isTrusted: context.isTrusted(address),
-    reader: createRequestHeadReader(HEAD_LIMITS),
+    reader: createRequestHeadReader(headLimits),
     unread: null,
     trip: null,
     tunnel: null,
@@ -172,7 +175,7 @@ function readRequest(context: SocketContext, client: ClientConnection, bytes: Bu
 
 function begin(context: SocketContext, client: ClientConnection, request: Http1RequestHead) {
   client.requests += 1;
-  const framing = requestFraming(request, BODY_BYTES_MAX);
+  const framing = requestFraming(request, context.limits.bodyBytesMax ?? Number.POSITIVE_INFINITY);
   if ("why" in framing) {
     const trip = createTrip(context, client, { request, framing: { kind: "none" } });
     return refuseTrip(context, trip, framing);
@@ -194,7 +197,7 @@ function createTrip(
   { request, framing }: Pick<Trip, "request" | "framing">,
 ): Trip {
   const head = headOf(client, request);
-  const own = { scheme: "http", host: request.host ?? "" } as const;
+  const own = { scheme: context.scheme, host: request.host ?? "" };
   const trip: Trip = {
     kind: "trip",
     client,
@@ -210,7 +213,7 @@ function createTrip(
     },
     isUpgrade: isWebSocketUpgrade(request) && framing.kind === "none",
     stage: "admitting",
-    body: bodyReaderOf(framing),
+    body: bodyReaderOf(framing, context.limits.bodyBytesMax),
     sentBytes: 0,
     sent: [],
     exchange: null,

@@ -26,6 +26,8 @@ export interface SocketContext {
   readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
   readonly newRequestId: () => string;
+  /** What clients speak to us. */
+  readonly scheme: "http" | "https";
   readonly isTrusted: (address: string) => boolean;
   readonly clients: Set<ClientConnection>;
   readonly tunnels: Set<Tunnel>;

@@ -3,6 +3,7 @@
 import { addressOf } from "../app.ts";
 import type { Admission, Exchange, ForwardFailure, Held } from "./engine.ts";
 import { isIdempotent } from "./forward-failure.ts";
+import type { Refusal } from "./http1-refusal.ts";
 import { bodyReaderOf, isBodyDone, takeBody } from "./socket-body.ts";
 import {
   type ClientConnection,
@@ -124,7 +125,7 @@ function send(context: SocketContext, trip: Trip, connection: UpstreamConnection
   const text = requestText(trip, legOf(trip, exchange), persistence);
   setSource(connection.wire, client.wire);
   const begun = client.unread === null ? null : takeUnread(trip, client);
-  if (begun !== null && !Buffer.isBuffer(begun)) return refuseBody(context, trip, begun.why);
+  if (begun !== null && !Buffer.isBuffer(begun)) return refuseBody(context, trip, begun);
   writeText(connection.wire, text, begun);
   // What is still unread are later requests: they have to wait, and so has what follows them.
   if (client.unread === null) letRead(client.wire, HOLD.nobodyThere);
@@ -140,7 +141,7 @@ function takeUnread(trip: Trip, client: ClientConnection) {
 }
 
 /** The part of `bytes` that belongs to the body. What stands behind it waits for its turn. */
-function takePart(trip: Trip, bytes: Buffer): Buffer | { readonly why: string } {
+function takePart(trip: Trip, bytes: Buffer): Buffer | Refusal {
   const taken = takeBody(trip.body, bytes);
   if (typeof taken !== "number") return taken;
   const part = taken === bytes.length ? bytes : bytes.subarray(0, taken);
@@ -156,7 +157,7 @@ export function onClientBytes(context: SocketContext, trip: Trip, bytes: Buffer)
   const { client, upstream } = trip;
   if (upstream === null || isBodyDone(trip.body)) return keepUnread(client, bytes);
   const part = takePart(trip, bytes);
-  if (!Buffer.isBuffer(part)) return refuseBody(context, trip, part.why);
+  if (!Buffer.isBuffer(part)) return refuseBody(context, trip, part);
   trip.sentMs = context.nowMs;
   writeBytes(upstream.wire, part);
 }
@@ -177,11 +178,11 @@ export function refuseTrip(context: SocketContext, trip: Trip, refusal: OwnRefus
   guardTrip(context, trip, () => sendRefusal(context, trip, refusal));
 }
 
-/** Chunks that cannot be read: nothing behind them can be trusted. */
-function refuseBody(context: SocketContext, trip: Trip, why: string): void {
+/** Chunks that cannot be read, so that nothing behind them can be trusted; or too many of them. */
+function refuseBody(context: SocketContext, trip: Trip, refusal: Refusal): void {
   const canAnswer = trip.stage === "waiting";
   letGo(context, trip);
-  if (canAnswer) sendRefusal(context, trip, { code: "invalid_request", status: 400, why });
+  if (canAnswer) sendRefusal(context, trip, refusal);
   else cutWire(trip.client.wire);
 }
 
@@ -191,7 +192,7 @@ export function onNoAnswer(context: SocketContext, trip: Trip, message: string) 
   const isStale = upstream !== null && upstream.uses > 1 && !trip.isSeen && !trip.hasRetried;
   const isHarmless = isIdempotent(trip.request.method);
   const mayRepeat = isHarmless || isUnbegun(trip);
-  const isWhole = rewind(trip);
+  const isWhole = rewind(context, trip);
   dropUpstream(context, trip);
   const { exchange } = trip;
   if (isStale && isWhole && mayRepeat && exchange !== null) {
@@ -208,7 +209,7 @@ function isUnbegun(trip: Trip): boolean {
 
 /** No answer's head came within the limit. */
 export function onNoAnswerInTime(context: SocketContext, trip: Trip): void {
-  const isWhole = rewind(trip);
+  const isWhole = rewind(context, trip);
   dropUpstream(context, trip);
   const from = trip.exchange === null ? "it" : addressOf(trip.exchange.target);
   const message = `no answer from ${from} within ${context.upstream.timeoutMs} ms`;
@@ -229,13 +230,13 @@ export function isReplayable(trip: Trip): boolean {
 }
 
 /** Puts the body back to its beginning. @returns whether all of it is still there */
-export function rewind(trip: Trip): boolean {
+export function rewind(context: SocketContext, trip: Trip): boolean {
   const { client, sent } = trip;
   if (trip.sentBytes === 0) return true;
   if (sent === null) return false;
   const unread = client.unread === null ? sent : [...sent, client.unread];
   client.unread = Buffer.concat(unread);
-  trip.body = bodyReaderOf(trip.framing);
+  trip.body = bodyReaderOf(trip.framing, context.limits.bodyBytesMax);
   trip.sent = [];
   trip.sentBytes = 0;
   return true;

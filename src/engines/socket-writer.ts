@@ -132,7 +132,7 @@ function onAllSent(wire: Wire): void {
   const { onEmpty } = wire;
   wire.onEmpty = null;
   onEmpty?.();
-  if (wire.isEnding && !wire.isOver) wire.socket.end();
+  if (wire.isEnding && !wire.isOver) wire.socket.close();
 }
 
 /** Calls back as soon as nothing is unsent: at once when that is so now. */
@@ -161,11 +161,14 @@ export function letRead(wire: Wire, reason: number): void {
   if (wire.holds === 0 && !wire.isOver) wire.socket.resume();
 }
 
-/** Ends the connection behind the last unsent byte. May call its `close` callback before it returns. */
+/**
+ * Ends the connection behind the last unsent byte; over TLS it says so there too. May call its `close` callback
+ * before it returns. (A socket's own `end` would over TLS wait for the peer to end its side, seen in Bun 1.4.5.)
+ */
 export function endWire(wire: Wire): void {
   if (wire.isOver || wire.isEnding) return;
   wire.isEnding = true;
-  if (wire.unsentBytes === 0) wire.socket.end();
+  if (wire.unsentBytes === 0) wire.socket.close();
 }
 
 /** Resets the connection: whatever is unsent is lost, and the peer sees that something is missing. */

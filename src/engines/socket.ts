@@ -1,15 +1,14 @@
 /** The socket engine: strict HTTP/1.1 of our own on `Bun.listen` and `Bun.connect`. */
 
-import type { TCPSocketListener } from "bun";
 import { createTrust } from "../client-address.ts";
 import { createPool } from "./connection-pool.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
-import { listenFailure } from "./listen-failure.ts";
 import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
 import { clientHandler, serveNext } from "./socket-client.ts";
-import type { ClientConnection, SocketContext, UpstreamUser } from "./socket-context.ts";
+import type { SocketContext, UpstreamUser } from "./socket-context.ts";
 import { createDeadlines } from "./socket-deadlines.ts";
 import { breakTrip, guardTrip } from "./socket-exchange.ts";
+import { listenForClients } from "./socket-listener.ts";
 import { createStop } from "./socket-stop.ts";
 import { createScratch } from "./socket-writer.ts";
 import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
@@ -21,11 +20,10 @@ import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
 export function createSocketEngine(options: EngineOptions): Engine {
   const context = createContext(options);
   const deadlines = createDeadlines(context);
-  const listener = listen(context, options, deadlines.watch);
-  const stop = createStop(context, {
-    stopListening: () => listener.stop(),
-    onStopped: deadlines.end,
-  });
+  const handshakeMs = options.limits.headersTimeoutMs;
+  const handler = clientHandler(context, deadlines.watch);
+  const listener = listenForClients({ ...options, handshakeMs }, handler);
+  const stop = createStop(context, { stopListening: listener.stop, onStopped: deadlines.end });
   return {
     name: "socket",
     port: listener.port,
@@ -49,6 +47,7 @@ function createContext(options: EngineOptions): SocketContext {
     upstream,
     forwarded,
     newRequestId,
+    scheme: options.certificates === null ? "http" : "https",
     isTrusted: createTrust(forwarded.trustedProxies),
     clients: new Set(),
     tunnels: new Set(),
@@ -67,24 +66,6 @@ function createContext(options: EngineOptions): SocketContext {
     }),
   };
   return context;
-}
-
-function listen(
-  context: SocketContext,
-  { host, port }: EngineOptions,
-  onOpen: () => void,
-): TCPSocketListener<ClientConnection | undefined> {
-  try {
-    return Bun.listen<ClientConnection | undefined>({
-      hostname: host,
-      port,
-      // A client that has ended its side may still read.
-      allowHalfOpen: true,
-      socket: clientHandler(context, onOpen),
-    });
-  } catch (error) {
-    throw listenFailure({ host, port }, error);
-  }
 }
 
 function onData(context: SocketContext, user: UpstreamUser, bytes: Buffer): void {
