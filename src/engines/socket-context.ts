@@ -35,6 +35,8 @@ export interface SocketContext {
   readonly scratch: Buffer;
   /** What the clock said when the deadlines were last looked at, ms since the epoch. */
   nowMs: number;
+  /** Idle clients are not given up before; ms since the epoch. */
+  reliefFromMs: number;
   /** No connection gets another request. */
   isStopping: boolean;
   /** Goes on with what a client has sent already. */

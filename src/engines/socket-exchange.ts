@@ -16,6 +16,7 @@ import {
 } from "./socket-context.ts";
 import { requestText } from "./socket-heads.ts";
 import { type OwnRefusal, sendMistake, sendOwn, sendRefusal } from "./socket-own-answer.ts";
+import { relieve } from "./socket-relief.ts";
 import {
   cutWire,
   HOLD,
@@ -111,6 +112,7 @@ function connect(context: SocketContext, trip: Trip, exchange: Exchange): void {
 function onDialled(context: SocketContext, trip: Trip, dialled: Dialled<UpstreamUser>) {
   if ("wire" in dialled) return send(context, trip, dialled);
   // The target has seen nothing; but where nothing is left, trying again takes more of it.
+  if (dialled.kind === "exhausted") relieve(context);
   fail(context, trip, { ...dialled, replayable: dialled.kind !== "exhausted" });
 }
 

@@ -53,6 +53,7 @@ function createContext(options: EngineOptions): SocketContext {
     tunnels: new Set(),
     scratch,
     nowMs: clock.now(),
+    reliefFromMs: 0,
     isStopping: false,
     serveNext: (client) => serveNext(context, client),
     pool: createPool<UpstreamUser>({

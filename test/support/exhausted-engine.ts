@@ -1,12 +1,11 @@
 /**
- * A fetch engine that uses up the descriptors of its process when it is asked for `/fill`, and
- * answers `/hello` itself. Its argument is the origin of the target; it prints its port.
+ * An engine that uses up the descriptors of its process when it is asked for `/fill`, and answers
+ * `/hello` itself. Its arguments are the engine's name and the origin of the target; it prints its port.
  */
 
 import { openSync } from "node:fs";
 import { devNull } from "node:os";
-import { createFetchEngine } from "../../src/engines/fetch.ts";
-import { startEngine } from "./engine-under-test.ts";
+import { ENGINES } from "./engines.ts";
 import { textAnswer } from "./scripted-handler.ts";
 
 function fill(): string {
@@ -17,7 +16,10 @@ function fill(): string {
   }
 }
 
-const proxy = startEngine(createFetchEngine, process.argv[2] ?? "", {
+const [name, origin = ""] = process.argv.slice(2);
+const engine = ENGINES.find((candidate) => candidate.name === name);
+if (engine === undefined) throw new Error(`there is no engine ${name}`);
+const proxy = engine.start(origin, {
   admit(head, handler) {
     if (head.target === "/hello") return textAnswer(200, "hello");
     return head.target === "/fill" ? textAnswer(200, fill()) : handler.exchange(head);

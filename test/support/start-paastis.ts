@@ -70,7 +70,7 @@ export async function startPaastis(options: {
       HOST: "127.0.0.1",
       PORT: "0",
       START_AND_STOP_CHECKING_INTERVAL_CRON: "* * * * * *",
-      // `ENGINE=socket bun test test/e2e` plays the stories on the other engine.
+      // `ENGINE=fetch bun test test/e2e` plays the stories on the other engine.
       ENGINE: process.env.ENGINE ?? "",
       ...options.env,
     },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createRelief } from "../../src/engines/fetch-silence.ts";
+import { ENGINES } from "../support/engines.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { createVirtualClock } from "../support/virtual-clock.ts";
@@ -9,10 +10,17 @@ import { upgradeRequest } from "../support/websocket-frames.ts";
 const get = (target: string) => `GET ${target} HTTP/1.1\r\nHost: shop.test\r\n\r\n`;
 
 /** The engine in a process of its own that may have few descriptors. */
-async function startExhausted(origin: string) {
+async function startExhausted(engine: string, origin: string) {
   const script = join(import.meta.dir, "../support/exhausted-engine.ts");
   const child = Bun.spawn(
-    ["sh", "-c", 'ulimit -n 100; exec "$0" "$@"', process.execPath, "--no-install", script, origin],
+    [
+      "sh",
+      "-c",
+      'ulimit -n 100; exec "$0" "$@"',
+      ...[process.execPath, "--no-install", script],
+      engine,
+      origin,
+    ],
     { stdin: "ignore", stdout: "pipe", stderr: "ignore" },
   );
   const { value } = await child.stdout.getReader().read();
@@ -26,7 +34,7 @@ async function startExhausted(origin: string) {
   };
 }
 
-describe("fetch: without descriptors", () => {
+describe.each(ENGINES)("$name: without descriptors", (engine) => {
   const cases: readonly [what: string, host: string, request: string][] = [
     ["a request", "127.0.0.1", get("/")],
     ["a request to a target with a name", "localhost", get("/")],
@@ -37,7 +45,7 @@ describe("fetch: without descriptors", () => {
     "wire: %s finds us exhausted, not the target down, and idle clients make room",
     async (_what, host, request) => {
       using upstream = await startScriptedUpstream();
-      await using proxy = await startExhausted(`http://${host}:${upstream.port}`);
+      await using proxy = await startExhausted(engine.name, `http://${host}:${upstream.port}`);
       using idle = await connectRaw(proxy.port);
       using client = await connectRaw(proxy.port);
       client.send(get("/hello"));
@@ -50,7 +58,9 @@ describe("fetch: without descriptors", () => {
       await idle.until(() => idle.isClosed);
     },
   );
+});
 
+describe("fetch: without descriptors", () => {
   test("wire: idle clients are given up at most once a second", async () => {
     const clock = createVirtualClock();
     let closings = 0;
