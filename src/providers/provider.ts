@@ -35,7 +35,9 @@ export interface Listing {
   readonly id: string;
   /** The app's key; compared with the Host's first label, case-insensitively. */
   readonly key: string;
-  /** `null` when the list call carries no state: the app is then observed on its own. */
+  /** Further keys, in lower case, that lead to the app where no app claims them as its key. */
+  readonly aliases?: readonly string[];
+  /** `null` when the list call carries no state: the app is then observed on its own, now and then. */
   readonly observation: Observation | null;
   /** The platform sleeps and wakes the app by itself: a wake is a forward, a sleep is never asked for. */
   readonly sleepsByItself: boolean;
@@ -55,6 +57,11 @@ export type Step =
 export interface Capabilities {
   /** Its list is what `paastis.yml` declares: an app that is not in it is gone, without a second look. */
   readonly listsDeclaredApps: boolean;
+  /**
+   * Its list says how each app is. Where it does not, what is known of an app may be an hour old, and an app is
+   * looked at once more before it is put to sleep.
+   */
+  readonly listHasState: boolean;
   /** Longest a wake may take by default, hooks included, until the first healthy answer, in ms. */
   readonly wakeTimeoutMs: number;
   /** Longest a sleep may take, from the provider call to "asleep", in ms. */
@@ -67,6 +74,17 @@ export interface Capabilities {
 export interface Notice {
   readonly id: string;
   readonly observation: Observation;
+}
+
+/** What a platform says about one account, or one region of it, when it is asked whether the credential works. */
+export interface AccountReport {
+  /** Who the platform takes us for. */
+  readonly account: string;
+  /** `null`: the platform has no regions, or does not care. */
+  readonly region: string | null;
+  readonly apps: number;
+  /** Calls that are left; `null`: the platform does not say. */
+  readonly remaining: number | null;
 }
 
 /**
@@ -92,6 +110,11 @@ export interface Provider {
   isDownAnswer?(status: number, header: (name: string) => string | null): boolean;
   /** Calls `onNotice` whenever the platform reports a change by itself. Returns how to stop that. */
   watch?(onNotice: (notice: Notice) => void): () => void;
+  /**
+   * Tries the credential with a harmless call, for `paastis check --online`; only platforms have one.
+   * @throws ProviderError whose message says what is wrong with it
+   */
+  check?(signal: AbortSignal): Promise<readonly AccountReport[]>;
   /** The app is no longer declared: ends what still runs for it here. Only declared apps need it. */
   forget?(id: string): Promise<void>;
   /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
@@ -120,14 +143,24 @@ export class ProviderError extends Error {
   readonly kind: ProviderErrorKind;
   /** How long to leave the provider alone, in ms; `null` when it did not say. */
   readonly retryAfterMs: number | null;
+  /**
+   * The platform may have done what was asked although no answer said so: look at the state before asking again.
+   * Never set for a call that only reads.
+   */
+  readonly isUncertain: boolean;
 
   constructor(
     kind: ProviderErrorKind,
     message: string,
-    options: { readonly cause?: unknown; readonly retryAfterMs?: number } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly retryAfterMs?: number;
+      readonly isUncertain?: boolean;
+    } = {},
   ) {
     super(message, { cause: options.cause });
     this.kind = kind;
     this.retryAfterMs = options.retryAfterMs ?? null;
+    this.isUncertain = options.isUncertain ?? false;
   }
 }
