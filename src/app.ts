@@ -229,13 +229,13 @@ function observed(
 
 /**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
- * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `policy`, `links` and
- * `linkedFrom` to the app table; `sleepsByItself` to reconciling.
+ * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `key`, `policy`, `links`
+ * and `linkedFrom` to the app table; `sleepsByItself` to reconciling.
  */
 export interface App {
   readonly ref: AppRef;
   /** What users see and what the Host's first label is compared with; lower case. */
-  readonly key: string;
+  key: string;
   /** The platform puts it to sleep and wakes it by itself: it is never stopped by us. */
   sleepsByItself: boolean;
   readonly firstSeenMs: number;

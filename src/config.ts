@@ -6,6 +6,8 @@ import type { Target } from "./app.ts";
 export interface Settings {
   /** Key of the app that answers for the label that matched. */
   readonly appName?: string;
+  /** Whose app has the key where apps of several providers claim it. Rules only. */
+  readonly provider?: ProviderName;
   /** Minutes; 0: as soon as a sweep finds it unused; `"never"`: never. */
   readonly maxIdleMinutes?: number | "never";
   /** Keys of apps that are woken with this one. */
@@ -59,9 +61,49 @@ export interface HttpDeclaration {
 export type Declaration = ProcessDeclaration | HttpDeclaration;
 
 /** Providers this version can be told to use. */
-export const PROVIDER_NAMES = ["process", "http"] as const;
+export const PROVIDER_NAMES = ["process", "http", "scalingo", "heroku", "clever-cloud"] as const;
 
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
+
+/** What every platform's API is called with. */
+export interface PlatformConfig {
+  /** Longest to follow one operation, in ms; then the app's own state decides, until the wake's time is up. */
+  readonly operationTimeoutMs: number;
+  /** Calls that we allow ourselves; the platform's own limit counts besides. */
+  readonly callsPerMinute: number;
+}
+
+/** An account on Scalingo. */
+export interface ScalingoConfig extends PlatformConfig {
+  /** An API token, which is exchanged for bearers. */
+  readonly token: string;
+  /** At least one, each once. */
+  readonly regions: readonly string[];
+  /** API of every region, `{region}` standing for its name; `null`: Scalingo's own. */
+  readonly apiUrl: string | null;
+  /** Where tokens are exchanged. */
+  readonly authUrl: string;
+}
+
+/** An account on Heroku. */
+export interface HerokuConfig extends PlatformConfig {
+  readonly token: string;
+  readonly apiUrl: string;
+}
+
+/** An account on Clever Cloud, all of its organisations included. */
+export interface CleverCloudConfig extends PlatformConfig {
+  readonly credentials:
+    | { readonly kind: "token"; readonly token: string }
+    | {
+        readonly kind: "oauth1";
+        readonly consumerKey: string;
+        readonly consumerSecret: string;
+        readonly token: string;
+        readonly secret: string;
+      };
+  readonly apiUrl: string;
+}
 
 /** The part of the configuration that `paastis.yml` gives and that is replaced when the file changes. */
 export interface AppsConfig {
@@ -138,7 +180,10 @@ export interface Config {
   readonly maxIdleMs: number;
   /** In the order given, each once; providers that apps of `paastis.yml` need are added. */
   readonly providers: readonly ProviderName[];
-  readonly providerRegion: string | null;
+  /** Each `null` when its provider is not named. */
+  readonly scalingo: ScalingoConfig | null;
+  readonly heroku: HerokuConfig | null;
+  readonly cleverCloud: CleverCloudConfig | null;
   readonly hooks: HookCommands;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Key of the app that answers where no other does. */

@@ -21,6 +21,7 @@ import type { Reconciler } from "./reconcile.ts";
 import { createReconciler } from "./reconcile.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createRouter } from "./router.ts";
+import type { SeatRule } from "./seats.ts";
 import { createServer } from "./server.ts";
 import type { Gate } from "./wake.ts";
 import { createGate } from "./wake.ts";
@@ -37,6 +38,8 @@ export interface CoreDeps {
   readonly hooks: HookRunner;
   readonly probe: Probe;
   readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  /** What the rules say about a key that several apps want. Left out: they say nothing. */
+  readonly seatRuleOf?: (key: string) => SeatRule | null;
   /** The key a Host's first label stands for. */
   readonly keyOf: (label: string) => string;
   readonly defaultKey: string | null;
@@ -55,7 +58,7 @@ export interface Core {
   readonly sweeper: Sweeper;
   readonly gate: Gate;
   readonly handler: RequestHandler;
-  /** Stops listening to the providers. */
+  /** Stops asking the providers for their apps, and listening to them. */
   unwatch(): void;
 }
 
@@ -76,6 +79,8 @@ export function createCore(deps: CoreDeps): Core {
       return deps.probe({ target, check: policy.health, trust: policy, isDownAnswer, signal });
     },
     isListed: (app) => table.byRef(app.ref) !== null,
+    isReachable: (app) => table.byKey(app.key) === app,
+    onMissing: ({ ref }) => reconciler.askSoon(ref.provider),
   });
   const router = createRouter<App>({ ...deps, find: table.byKey });
   const reconciler = createReconciler({
@@ -97,7 +102,11 @@ export function createCore(deps: CoreDeps): Core {
     downAnswerOf,
     isComplete,
   });
-  const unwatch = watch(providers, table, lifecycle);
+  const endNotices = watch(providers, table, lifecycle);
+  const unwatch = () => {
+    endNotices();
+    reconciler.close();
+  };
   return { table, activity, lifecycle, reconciler, sweeper, gate, handler, unwatch };
 }
 

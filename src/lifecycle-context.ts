@@ -9,8 +9,11 @@ import { messageOf } from "./errors.ts";
 import type { Cause, EventBus, EventName, PaastisEvent } from "./events.ts";
 import type { ProbeResult } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
+import type { LastWord } from "./last-word.ts";
 import type { Log } from "./log.ts";
+import { persist } from "./provider-retry.ts";
 import type { Observation, Operation, Provider, Step } from "./providers/provider.ts";
+import { ProviderError } from "./providers/provider.ts";
 import type { AppRecord, Registry, StoredPhase } from "./registry/registry.ts";
 
 /** How a wake ended. */
@@ -38,6 +41,10 @@ export interface LifecycleDeps {
   readonly providerOf: (app: App) => Provider;
   /** Whether the table has an app with this one's identity. */
   readonly isListed: (app: App) => boolean;
+  /** Whether its key, or any, leads to it: what nobody can ask for is not put to sleep. */
+  readonly isReachable: (app: App) => boolean;
+  /** Called with an app that its provider said it does not know: its list has to tell. */
+  readonly onMissing: (app: App) => void;
   readonly probe: (app: App, target: Target, signal: AbortSignal) => Promise<ProbeResult>;
 }
 
@@ -53,6 +60,8 @@ export interface Run {
   abort: AbortController | null;
   /** Wakes and quick crashes in a row that failed. */
   failures: number;
+  /** What the platform said last; `null`: nothing yet. */
+  lastWord: LastWord | null;
 }
 
 /** State shared by the lifecycle's functions. */
@@ -78,6 +87,7 @@ export function runOf(context: LifecycleContext, app: App): Run {
     isWanted: false,
     abort: null,
     failures: 0,
+    lastWord: null,
   };
   context.runs.set(app, run);
   return run;
@@ -148,17 +158,20 @@ export function tell(
   context.events.emit({ ...event, app: app.key, ref: app.ref });
 }
 
-/** Follows a wake or sleep that the platform goes on with until it says "done". */
+/** Follows a wake or sleep that the platform goes on with until it says "done"; a poll that fails is repeated. */
 export async function follow(
   context: LifecycleContext,
   app: App,
-  options: { readonly first: Step; readonly signal: AbortSignal },
+  options: { readonly first: Step; readonly signal: AbortSignal; readonly untilMs: number },
 ): Promise<Target | null> {
+  const { signal, untilMs } = options;
+  const provider = context.providerOf(app);
   let step = options.first;
   while (!step.done) {
     const operation: Operation = step.operation;
-    await sleep(context.clock, step.pollAfterMs, options.signal);
-    step = await context.providerOf(app).poll(app.ref.id, operation, options.signal);
+    await sleep(context.clock, step.pollAfterMs, signal);
+    const poll = () => provider.poll(app.ref.id, operation, signal);
+    step = await persist(poll, { ...context, signal, untilMs });
   }
   return step.target;
 }
@@ -170,12 +183,34 @@ export async function look(
   signal: AbortSignal,
 ): Promise<Observation | null> {
   try {
-    return await context.providerOf(app).observe(app.ref.id, signal);
+    return await observeNow(context, app, signal);
   } catch (error) {
     signal.throwIfAborted();
+    noteMissing(context, app, error);
     context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
     return null;
   }
+}
+
+/** Like `look`. @throws ProviderError when the provider cannot be asked */
+export async function observeNow(
+  context: LifecycleContext,
+  app: App,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const observation = await context.providerOf(app).observe(app.ref.id, signal);
+  noteWord(context, app, observation);
+  return observation;
+}
+
+/** Remembers what the platform said about an app. */
+export function noteWord(context: LifecycleContext, app: App, observation: Observation): void {
+  runOf(context, app).lastWord = { observation, atMs: context.clock.now() };
+}
+
+/** An app that its provider does not know is not given up for that: whether it is gone, the next lists say. */
+export function noteMissing(context: LifecycleContext, app: App, error: unknown): void {
+  if (error instanceof ProviderError && error.kind === "not-found") context.onMissing(app);
 }
 
 /** Longest and shortest pause after a failed wake, ms. */

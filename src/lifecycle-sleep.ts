@@ -11,11 +11,14 @@ import {
   claimApp,
   follow,
   look,
+  noteMissing,
+  observeNow,
   recordOf,
   remember,
   runOf,
   tell,
 } from "./lifecycle-context.ts";
+import { sentenceOf } from "./provider-retry.ts";
 
 /** How often an app that is still in use is looked at while it drains, ms. */
 const DRAIN_LOOK_EVERY_MS = 50;
@@ -38,6 +41,8 @@ interface Sleep extends SleepOrder {
   readonly fence: number;
   readonly target: Target;
   readonly signal: AbortSignal;
+  /** When the signal aborts, ms since the epoch. */
+  readonly untilMs: number;
 }
 
 /** Puts an awake app to sleep, unless somebody needs it or a hook says no. Never rejects. */
@@ -62,12 +67,15 @@ export async function runSleep(
   const claim = await claimApp(context, app);
   if (claim === null) return { kind: "kept", why: "another instance is changing it" };
   if (!claim.isStored) return { kind: "kept", why: "the registry cannot be reached" };
-  const limit = deadline(context.clock, order.drainMs + capabilities.sleepTimeoutMs, {
+  const timeoutMs = order.drainMs + capabilities.sleepTimeoutMs;
+  const untilMs = context.clock.now() + timeoutMs;
+  const limit = deadline(context.clock, timeoutMs, {
     reason: new Error("it took too long to stop"),
   });
   try {
     const { fence } = claim;
-    return await sleepClaimed(context, app, { ...order, fence, signal: limit.signal });
+    const { signal } = limit;
+    return await sleepClaimed(context, app, { ...order, fence, signal, untilMs });
   } finally {
     limit.end();
     context.later(claim.release());
@@ -77,7 +85,7 @@ export async function runSleep(
 async function sleepClaimed(
   context: LifecycleContext,
   app: App,
-  order: SleepOrder & { readonly fence: number; readonly signal: AbortSignal },
+  order: SleepOrder & Pick<Sleep, "fence" | "signal" | "untilMs">,
 ): Promise<SleepOutcome> {
   const { fence } = order;
   if (app.state.kind !== "awake") return { kind: "kept", why: `it is ${app.state.kind}` };
@@ -89,7 +97,8 @@ async function sleepClaimed(
   try {
     kept = (await drain(run)) ?? (await checkAgain(run)) ?? (await storeSnapshot(run));
   } catch (error) {
-    kept = messageOf(error);
+    noteMissing(context, app, error);
+    kept = sentenceOf(app.ref.provider, error);
   }
   // From here to the provider call nothing is awaited: a request either cancelled by now, or waits for the end.
   kept ??= whyNotNow(run);
@@ -104,6 +113,7 @@ function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): st
   if (app.state.kind !== "draining" && app.state.kind !== "awake") return `it is ${app.state.kind}`;
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
+  if (!context.isReachable(app)) return "another app has its key now";
   if (runOf(context, app).isWanted) return "it was asked for";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }
@@ -120,8 +130,7 @@ async function drain(run: Sleep): Promise<string | null> {
 
 /** Asks the platform once more: the app must not be stopped under a deployment, nor what is down already. */
 async function checkAgain(run: Sleep): Promise<string | null> {
-  const provider = run.context.providerOf(run.app);
-  const seen = await provider.observe(run.app.ref.id, run.signal);
+  const seen = await observeNow(run.context, run.app, run.signal);
   const isFree = seen.phase === "awake" || seen.phase === "asleep" || seen.phase === "stopping";
   return isFree ? null : `the platform says it is ${seen.phase}`;
 }
@@ -170,10 +179,11 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
   try {
     const provider = context.providerOf(app);
     const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, signal);
-    await follow(context, app, { first, signal });
+    await follow(context, app, { first, signal, untilMs: run.untilMs });
     await untilAsleep(run);
   } catch (error) {
-    return await stopFailed(run, messageOf(error));
+    noteMissing(context, app, error);
+    return await stopFailed(run, sentenceOf(app.ref.provider, error));
   }
   apply(context, app, { kind: "stop-done", fence });
   runOf(context, app).failures = 0;
@@ -189,9 +199,8 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
 }
 
 async function untilAsleep(run: Sleep): Promise<void> {
-  const provider = run.context.providerOf(run.app);
   for (;;) {
-    const seen = await provider.observe(run.app.ref.id, run.signal);
+    const seen = await observeNow(run.context, run.app, run.signal);
     if (seen.phase === "asleep" || seen.phase === "failed") return;
     await sleep(run.context.clock, ASLEEP_LOOK_EVERY_MS, run.signal);
   }

@@ -7,9 +7,21 @@ import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { untilHealthy } from "./health.ts";
+import { asksForLook, blockedBecause, nothingToWake } from "./last-word.ts";
 import type { Claim, LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
-import { apply, claimApp, follow, look, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
-import type { Observation } from "./providers/provider.ts";
+import {
+  apply,
+  claimApp,
+  follow,
+  look,
+  noteMissing,
+  observeNow,
+  retryAtMs,
+  runOf,
+  tell,
+} from "./lifecycle-context.ts";
+import { persist, sentenceOf } from "./provider-retry.ts";
+import type { Observation, Phase, Step } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
 
 /** How often a claim that another instance holds is asked for again, ms. */
@@ -23,8 +35,10 @@ export async function runWake(
   app: App,
   cause: Cause,
 ): Promise<WakeOutcome> {
-  const limit = deadline(context.clock, wakeTimeoutMs(context, app), {
-    reason: new Error(`it did not answer within ${durationText(wakeTimeoutMs(context, app))}`),
+  const timeoutMs = wakeTimeoutMs(context, app);
+  const untilMs = context.clock.now() + timeoutMs;
+  const limit = deadline(context.clock, timeoutMs, {
+    reason: new Error(`it did not answer within ${durationText(timeoutMs)}`),
     parent: context.closing.signal,
   });
   const { signal } = limit;
@@ -36,7 +50,7 @@ export async function runWake(
     app.fence = fence;
     const before = app.state;
     if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
-    return await wakeClaimed({ context, app, cause, fence, before, leftover, signal });
+    return await wakeClaimed({ context, app, cause, fence, before, leftover, signal, untilMs });
   } catch (error) {
     return await giveUp({ context, app, cause, fence: claim?.fence ?? null, leftover, error });
   } finally {
@@ -56,6 +70,8 @@ interface Wake {
   readonly before: AppState;
   readonly leftover: Leftover;
   readonly signal: AbortSignal;
+  /** When the signal aborts, ms since the epoch. */
+  readonly untilMs: number;
 }
 
 /** Whether something may run that is not worth keeping should the wake fail. What nobody began is not ours to end. */
@@ -78,8 +94,9 @@ async function untilClaimed(
 }
 
 async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
-  const found = needsLook(wake.before) ? await look(wake.context, wake.app, wake.signal) : null;
-  if (found?.phase === "blocked") throw new Error(found.reason ?? "the platform blocks it");
+  const found = await lookFirst(wake);
+  if (found?.phase === "blocked") throw new Error(blockedBecause(found));
+  if (found?.phase === "unmanaged") return await findUnmanaged(wake, found);
   if (found?.phase === "awake" && found.target !== null) {
     wake.leftover.isPossible = true;
     wake.leftover.mayBeUsed = true;
@@ -88,9 +105,24 @@ async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
   return await bringUp(wake, found);
 }
 
-/** Only an app that may be up is looked at first: calling the platform for one that runs could change it. */
-function needsLook(before: AppState): boolean {
-  return before.kind === "awake" || before.kind === "unknown";
+/**
+ * Only an app that may be up, or that the platform said something about, is looked at first: calling the platform
+ * for it could change it, or is not allowed. When it cannot be asked, what it said before still holds.
+ */
+async function lookFirst({ context, app, before, signal }: Wake): Promise<Observation | null> {
+  const { lastWord } = runOf(context, app);
+  const isHindered = asksForLook(lastWord);
+  if (before.kind !== "awake" && before.kind !== "unknown" && !isHindered) return null;
+  return (
+    (await look(context, app, signal)) ?? (isHindered ? (lastWord?.observation ?? null) : null)
+  );
+}
+
+/** Nothing can be woken, but it may answer all the same. */
+async function findUnmanaged(wake: Wake, found: Observation): Promise<WakeOutcome> {
+  if (found.target === null) throw new Error(nothingToWake(found));
+  if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
+  throw new Error(nothingToWake(found));
 }
 
 /** @returns false when the provider reports, while we wait, that the app has ended after all */
@@ -141,20 +173,40 @@ async function callProvider(
   wake: Wake,
   options: { readonly found: Observation | null; readonly signal: AbortSignal },
 ): Promise<Target> {
-  const { context, app } = wake;
+  const { context, app, untilMs } = wake;
   const { found, signal } = options;
   signal.throwIfAborted();
   const isComing = found?.phase === "waking" || found?.phase === "deploying";
   const first = isComing
     ? ({ done: true, target: found.target } as const)
-    : await context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
+    : await callUntilTaken(wake, signal);
   const target =
-    (await follow(context, app, { first, signal })) ??
+    (await follow(context, app, { first, signal, untilMs })) ??
     (await look(context, app, signal))?.target ??
     app.lastTarget;
   if (target === null) throw new Error("the provider does not say where it answers");
   return target;
 }
+
+/** A call that fails in passing is made again; one that may have been applied only when it was not. */
+function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
+  const { context, app, untilMs } = wake;
+  const call = () => context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
+  return persist(call, {
+    ...context,
+    signal,
+    untilMs,
+    async reread() {
+      const seen = await observeNow(context, app, signal);
+      if (seen.phase === "blocked") throw new Error(blockedBecause(seen));
+      if (seen.phase === "failed") throw new Error(seen.reason ?? "the platform says it failed");
+      return IS_COMING.has(seen.phase) ? { done: true, target: seen.target } : null;
+    },
+  });
+}
+
+/** What an app is that a wake has brought up, or is about to. */
+const IS_COMING: ReadonlySet<Phase> = new Set<Phase>(["awake", "deploying", "waking"]);
 
 /** The state changes before anything else is awaited: who waited for the wake must find the app awake. */
 function finish(wake: Wake, target: Target): WakeOutcome {
@@ -230,7 +282,10 @@ async function watchForFailure(wake: Wake, over: AbortSignal): Promise<void> {
       await sleep(context.clock, LOOK_EVERY_MS, over);
       const seen = await look(context, app, over);
       if (seen?.phase !== "failed" && seen?.phase !== "blocked") continue;
-      const why = seen.reason ?? `the platform says it is ${seen.phase}`;
+      const why =
+        seen.phase === "blocked"
+          ? blockedBecause(seen)
+          : (seen.reason ?? "the platform says it failed");
       runOf(context, app).abort?.abort(new Error(why));
     } catch (error) {
       if (!over.aborted) throw error;
@@ -249,7 +304,8 @@ async function giveUp(end: {
 }): Promise<WakeOutcome> {
   const { context, app, fence } = end;
   const run = runOf(context, app);
-  const why = messageOf(end.error);
+  const why = sentenceOf(app.ref.provider, end.error);
+  noteMissing(context, app, end.error);
   run.failures += 1;
   const isSpared = end.leftover.mayBeUsed && isTalkedTo(app);
   if (end.leftover.isPossible && !isSpared) await endHalfStarted(context, app);
@@ -271,12 +327,15 @@ function isTalkedTo(app: App): boolean {
 async function endHalfStarted(context: LifecycleContext, app: App): Promise<void> {
   const provider = context.providerOf(app);
   if (!provider.capabilities.sleepAfterFailedWake || context.closing.signal.aborted) return;
-  const limit = deadline(context.clock, provider.capabilities.sleepTimeoutMs, {
+  const { sleepTimeoutMs } = provider.capabilities;
+  const untilMs = context.clock.now() + sleepTimeoutMs;
+  const limit = deadline(context.clock, sleepTimeoutMs, {
     reason: new Error("stopping it took too long"),
   });
+  const { signal } = limit;
   try {
-    const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, limit.signal);
-    await follow(context, app, { first, signal: limit.signal });
+    const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, signal);
+    await follow(context, app, { first, signal, untilMs });
   } catch (error) {
     context.log.warn(
       { app: app.key, reason: messageOf(error) },

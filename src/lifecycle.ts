@@ -6,13 +6,22 @@ import { addressOf, isInTransit } from "./app.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
+import { blockedBecause, whyLeftAlone } from "./last-word.ts";
 import type {
   LifecycleContext,
   LifecycleDeps,
   SleepOutcome,
   WakeOutcome,
 } from "./lifecycle-context.ts";
-import { apply, hasLivedLong, remember, retryAtMs, runOf, tell } from "./lifecycle-context.ts";
+import {
+  apply,
+  hasLivedLong,
+  noteWord,
+  remember,
+  retryAtMs,
+  runOf,
+  tell,
+} from "./lifecycle-context.ts";
 import type { SleepOrder } from "./lifecycle-sleep.ts";
 import { runSleep } from "./lifecycle-sleep.ts";
 import { runWake } from "./lifecycle-wake.ts";
@@ -179,6 +188,8 @@ function whyNotSleep(context: LifecycleContext, app: App): string | null {
   if (runOf(context, app).wake !== null) return "it is waking";
   if (app.state.kind !== "awake") return `it is ${app.state.kind}`;
   if (app.sleepsByItself) return "its platform puts it to sleep by itself";
+  const leftAlone = whyLeftAlone(runOf(context, app).lastWord, context.clock.now());
+  if (leftAlone !== null) return leftAlone;
   return context.closing.signal.aborted ? "Paastis is shutting down" : null;
 }
 
@@ -188,8 +199,15 @@ async function sleepGuarded(
   order: SleepOrder,
 ): Promise<SleepOutcome> {
   const run = runOf(context, app);
+  const begunMs = context.clock.now();
   try {
-    return await runSleep(context, app, order);
+    const outcome = await runSleep(context, app, order);
+    // What a sleep that was called off has seen counts like any look: the app may have ended by itself.
+    const { lastWord } = run;
+    if (outcome.kind === "kept" && lastWord !== null && lastWord.atMs >= begunMs) {
+      observe(context, app, { observation: lastWord.observation });
+    }
+    return outcome;
   } catch (error) {
     context.log.error(
       { app: app.key, reason: messageOf(error) },
@@ -205,6 +223,7 @@ function observe(context: LifecycleContext, app: App, seen: Seen): void {
   const { observation, since } = seen;
   // States are replaced, never changed: another object means that something happened since.
   if (since !== undefined && since !== app.state) return;
+  noteWord(context, app, observation);
   if (app.state.kind === "waking" && since === undefined) endWakeEarly(context, app, observation);
   // What ended by itself while it drains needs no stop: the sleep finds that out, and gives up.
   if (hasEnded(observation)) cancelDrain(context, app);
@@ -218,12 +237,16 @@ function observe(context: LifecycleContext, app: App, seen: Seen): void {
 }
 
 function hasEnded({ phase }: Observation): boolean {
-  return phase === "failed" || phase === "asleep";
+  return phase === "failed" || phase === "asleep" || phase === "blocked";
 }
 
 /** The provider reports that what we wait for has ended: no need to wait for the time-out. */
 function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
   if (!hasEnded(observation)) return;
+  if (observation.phase === "blocked") {
+    runOf(context, app).abort?.abort(new Error(blockedBecause(observation)));
+    return;
+  }
   const isOver = observation.phase === "asleep" ? " before it answered" : "";
   const why = `${observation.reason ?? `it is ${observation.phase}`}${isOver}`;
   runOf(context, app).abort?.abort(new Error(why));
@@ -237,8 +260,15 @@ function applyObservation(context: LifecycleContext, app: App, observation: Obse
       const target = observation.target ?? app.lastTarget;
       return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
     }
+    case "unmanaged": {
+      // Requests go to it as it is; there is nothing to wake or to put to sleep.
+      const { target } = observation;
+      return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
+    }
     case "failed":
       return applyFailure(context, app, observation.reason ?? "the platform says it failed");
+    case "blocked":
+      return applyFailure(context, app, blockedBecause(observation));
     default:
       return false;
   }
@@ -267,7 +297,10 @@ function tellOutsideChange(
   const reason = observation.reason ?? "";
   const cause: Cause = { kind: "outside", detail: "seen at the provider" };
   if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
-  if (app.state.kind === "failed") tell(context, app, { name: "APP_CRASHED", cause, reason });
+  if (app.state.kind === "failed") {
+    const name = observation.phase === "blocked" ? "APP_STOPPED" : "APP_CRASHED";
+    tell(context, app, { name, cause, reason });
+  }
   if (app.state.kind !== "awake") return;
   const details = { target: addressOf(app.state.target) };
   tell(context, app, {

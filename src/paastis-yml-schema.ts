@@ -4,6 +4,9 @@ import { type Static, Type } from "typebox";
 import { PROVIDER_NAMES } from "./config.ts";
 import { IDLE_MINUTES_MAX, KEY_ALLOWED } from "./setting-parsers.ts";
 
+/** Providers whose apps stand in the file; those of others are listed by their platform. */
+const DECLARED_PROVIDERS = ["process", "http"] as const;
+
 /** Signals an app may be asked to stop with; all but `SIGKILL` can be caught. */
 const STOP_SIGNALS = [
   ...(["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const),
@@ -86,6 +89,14 @@ const rule = Type.Object(
         description: "Key of the app that answers for the host labels that match.",
       }),
     ),
+    provider: Type.Optional(
+      Type.Enum([...PROVIDER_NAMES], {
+        $comment: `one of ${PROVIDER_NAMES.join(", ")}`,
+        description:
+          "Whose app has the key where apps of several providers claim it. Without it: an app of this file, " +
+          "then the order of PROVIDER_NAME.",
+      }),
+    ),
     ...settings,
   },
   { additionalProperties: false, $comment: "a rule with a pattern and settings" },
@@ -94,8 +105,8 @@ const rule = Type.Object(
 const app = Type.Object(
   {
     provider: Type.Optional(
-      Type.Enum([...PROVIDER_NAMES], {
-        $comment: `one of ${PROVIDER_NAMES.join(", ")}`,
+      Type.Enum([...DECLARED_PROVIDERS], {
+        $comment: `one of ${DECLARED_PROVIDERS.join(", ")}`,
         description: "process: Paastis starts and stops it. http: it sleeps and wakes by itself.",
       }),
     ),

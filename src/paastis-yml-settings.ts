@@ -10,7 +10,7 @@ import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
 import type { YamlPath } from "./yaml-source.ts";
 
 /** All that stands in an entry but its own part. */
-export type SettingsEntry = Omit<Partial<RuleEntry>, "pattern" | "app_name">;
+export type SettingsEntry = Omit<Partial<RuleEntry>, "pattern" | "app_name" | "provider">;
 
 /** Reads them; what is wrong is reported and left out. */
 export function readSettings(entry: SettingsEntry, at: YamlPath, reader: Reader): Settings {

@@ -148,7 +148,7 @@ interface PlacedRule {
 
 function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): PlacedRule[] {
   const at = ["rules", index];
-  const { pattern: source, app_name: appName } = entry;
+  const { pattern: source, app_name: appName, provider } = entry;
   const pattern = source === undefined ? null : readPattern(source, [...at, "pattern"], reader);
   const groups = pattern === null ? 9 : groupsOf(pattern);
   const checkText = (text: string, where: YamlPath) => checkGroups(text, groups, where, reader);
@@ -160,8 +160,8 @@ function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): Pla
     checkText(text, [...at, "linked_apps", link]);
   });
   if (pattern === null) return [];
-  const complete = appName === undefined ? settings : { ...settings, appName };
-  return [{ rule: { pattern, settings: complete }, index }];
+  const own = { ...(appName !== undefined && { appName }), ...(provider && { provider }) };
+  return [{ rule: { pattern, settings: { ...settings, ...own } }, index }];
 }
 
 function readPattern(source: string, at: YamlPath, reader: Reader): RegExp | null {

@@ -1,35 +1,50 @@
-/** What the platforms say, against our table: apps found, changed behind our back, or gone. */
+/** What the platforms say, against our table: apps found, renamed, changed behind our back, or gone. */
 
 import type { Activity } from "./activity.ts";
 import type { App, AppRef, AppState, Policy } from "./app.ts";
 import { refKey } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
-import { deadline } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause, EventBus } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { recordOf } from "./lifecycle-context.ts";
 import type { Log } from "./log.ts";
+import type { Looks } from "./looks.ts";
+import { createLooks } from "./looks.ts";
+import { newApp } from "./new-app.ts";
+import type { ListAnswer } from "./provider-lists.ts";
+import { createProviderLists } from "./provider-lists.ts";
 import type { Listing, Provider } from "./providers/provider.ts";
 import type { AppRecord, Registry } from "./registry/registry.ts";
+import type { Seating } from "./seating.ts";
+import { createSeating } from "./seating.ts";
+import type { SeatRule } from "./seats.ts";
 
 /** Keeps the table true to what providers list. */
 export interface Reconciler {
   /** Puts the apps of an earlier run into the table, so that they can be reached before any provider answers. */
   restore(records: readonly AppRecord[]): void;
-  /** Asks every provider for its apps once. Never rejects: a provider that does not answer leaves its apps as they are. */
+  /**
+   * Asks every provider for its apps once. Never rejects: a provider that does not answer leaves its apps as they
+   * are. Apps that a list says nothing about are looked at behind it.
+   */
   run(cause: Cause): Promise<void>;
-  /** Gives every app its policy anew: the rules have changed. */
+  /** Something does not fit what a provider listed: asks it again soon. However often it is said, it is asked once. */
+  askSoon(provider: string): void;
+  /** Gives every app its key and its policy anew: the rules have changed. */
   applyPolicies(): void;
   /** Whether every provider has answered at least once. */
   isComplete(): boolean;
   /** Why the latest list of a provider failed; `null` when it did not. Its apps are not put to sleep meanwhile. */
   troubleOf(provider: string): string | null;
+  /** Ends everything under way; nothing is asked any more. Safe to repeat. */
+  close(): void;
 }
 
 /** Everything reconciling needs from outside. */
 export interface ReconcileDeps {
+  /** In the order that was configured. */
   readonly providers: readonly Provider[];
   readonly table: AppTable;
   readonly lifecycle: Lifecycle;
@@ -39,131 +54,96 @@ export interface ReconcileDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
-  /** Called when apps came, went, or got other policies. */
+  /** What the rules say about a key that several apps want. Left out: they say nothing. */
+  readonly seatRuleOf?: (key: string) => SeatRule | null;
+  /** Called when apps came, went, or got other keys or policies. */
   readonly onChange: () => void;
 }
 
 interface ReconcileContext extends ReconcileDeps {
-  /** What an earlier run knew, until the provider lists the app again. */
-  readonly remembered: Map<string, AppRecord>;
-  readonly answered: Set<string>;
-  readonly troubles: Map<string, string>;
+  readonly seating: Seating;
+  readonly looks: Looks;
   /** Apps taken out of the table that somebody may still use: listed again, the very same one comes back. */
   readonly retiring: Map<string, App>;
-  /** Listed apps whose key another app had: they get it when that one is gone. */
-  leftOut: { readonly provider: Provider; readonly listing: Listing }[];
   /** Apps that the newest list of their provider left out. */
   readonly missedOnce: WeakSet<App>;
-  /** How often providers were asked so far. */
-  asked: number;
-  /** Per provider: which of these questions the newest list answers that was taken over. */
-  readonly newest: Map<string, number>;
 }
 
-/** Longest a list call may take, ms. */
-const LIST_TIMEOUT_MS = 60_000;
-
-/** A reconciler over `deps.providers`; where two list the same key, the one that answered first has it. */
+/**
+ * A reconciler over `deps.providers`. Where several want the same key, a rule decides, then the order: apps that
+ * `paastis.yml` declares, the order of the providers, the order of their lists; never who answers first.
+ */
 export function createReconciler(deps: ReconcileDeps): Reconciler {
-  const context: ReconcileContext = {
-    ...deps,
-    remembered: new Map(),
-    answered: new Set(),
-    troubles: new Map(),
-    retiring: new Map(),
-    leftOut: [],
-    missedOnce: new WeakSet(),
-    asked: 0,
-    newest: new Map(),
-  };
+  const closing = new AbortController();
+  const context = contextOf(deps, closing.signal);
+  const { providers, clock, log, seating } = context;
+  const lists = createProviderLists({
+    providers,
+    clock,
+    log,
+    signal: closing.signal,
+    statesOf: (provider) => new Map(appsOf(context, provider).map((app) => [app, app.state])),
+    onList: (provider, answer) => merge(context, provider, answer),
+  });
   return {
     restore: (records) => restore(context, records),
     async run(cause) {
-      await Promise.all(context.providers.map((provider) => ask(context, provider, cause)));
-      await seatLeftOut(context, cause);
+      await lists.askAll(cause);
+      seating.report();
     },
+    askSoon: lists.askSoon,
     applyPolicies() {
-      context.table.applyPolicies(context.policyOf);
-      context.onChange();
+      seating.settle();
+      seating.report();
     },
-    isComplete: () => context.answered.size === context.providers.length,
-    troubleOf: (provider) => context.troubles.get(provider) ?? null,
+    isComplete: lists.isComplete,
+    troubleOf: lists.troubleOf,
+    close: () => closing.abort(new Error("Paastis is shutting down")),
   };
+}
+
+function contextOf(deps: ReconcileDeps, signal: AbortSignal): ReconcileContext {
+  const { table } = deps;
+  const providers = inOrder(deps.providers);
+  return {
+    ...deps,
+    providers,
+    seating: createSeating({ ...deps, providers, onRenamed: (app) => void save(deps, app) }),
+    looks: createLooks({ ...deps, signal, isSeated: (app) => table.byKey(app.key) === app }),
+    retiring: new Map(),
+    missedOnce: new WeakSet(),
+  };
+}
+
+/** What a person wrote down for this very program goes before what platforms list. */
+function inOrder(providers: readonly Provider[]): readonly Provider[] {
+  const rank = ({ capabilities }: Provider) => (capabilities.listsDeclaredApps ? 0 : 1);
+  return providers.toSorted((a, b) => rank(a) - rank(b));
 }
 
 function restore(context: ReconcileContext, records: readonly AppRecord[]): void {
-  for (const record of records) {
-    if (!context.providers.some((provider) => provider.name === record.ref.provider)) continue;
-    context.remembered.set(refKey(record.ref), record);
-    if (context.table.byKey(record.key) === null) context.table.add(newApp(context, record, false));
+  const names = new Set(context.providers.map(({ name }) => name));
+  const ours = records.filter(({ ref }) => names.has(ref.provider));
+  // The order of the lists is not stored; an older app is the likelier one to have had the key.
+  for (const record of ours.toSorted((a, b) => a.firstSeenMs - b.firstSeenMs)) {
+    enroll(context, record, false);
   }
-  context.table.applyPolicies(context.policyOf);
-  context.onChange();
+  context.seating.settle();
 }
 
-/** An app as an earlier run left it. Its idle clock starts afresh: nothing is stopped right after a restart. */
-function newApp(
+function enroll(
   context: ReconcileContext,
-  known: Pick<AppRecord, "ref" | "key"> & Partial<AppRecord>,
+  known: Parameters<typeof newApp>[0],
   sleepsByItself: boolean,
 ): App {
-  const nowMs = context.clock.now();
-  const identity = { ref: known.ref, key: known.key };
-  return {
-    ...identity,
-    sleepsByItself,
-    firstSeenMs: known.firstSeenMs ?? nowMs,
-    policy: context.policyOf(identity),
-    state:
-      known.phase === "asleep"
-        ? { kind: "asleep", sinceMs: known.sinceMs ?? nowMs }
-        : { kind: "unknown", sinceMs: nowMs },
-    fence: known.fence ?? 0,
-    snapshot: known.snapshot ?? null,
-    lastTarget: known.target ?? null,
-    leases: 0,
-    waiting: 0,
-    idleSinceMs: nowMs,
-    lastUsedMs: known.lastUsedMs ?? null,
-    wakeHistoryMs: known.wakeHistoryMs ?? [],
-    links: [],
-    linkedFrom: [],
-  };
-}
-
-async function ask(context: ReconcileContext, provider: Provider, cause: Cause): Promise<void> {
-  // A list is a picture of some moment since it was asked for: what happened meanwhile may be newer.
-  const states = new Map(appsOf(context, provider).map((app) => [app, app.state]));
-  context.asked += 1;
-  const question = context.asked;
-  const limit = deadline(context.clock, LIST_TIMEOUT_MS, {
-    reason: new Error(`no answer within ${LIST_TIMEOUT_MS / 1000} s`),
-  });
-  try {
-    const listings = await provider.list(limit.signal);
-    if (question < (context.newest.get(provider.name) ?? 0)) return;
-    context.newest.set(provider.name, question);
-    recovered(context, provider);
-    await merge(context, provider, { listings, states, cause });
-    context.answered.add(provider.name);
-  } catch (error) {
-    context.troubles.set(provider.name, messageOf(error));
-    context.log.warn(
-      { provider: provider.name, reason: messageOf(error) },
-      "cannot list its apps: what is known stays, nothing of it is put to sleep",
-    );
-  } finally {
-    limit.end();
-  }
-}
-
-function recovered(context: ReconcileContext, provider: Provider): void {
-  if (!context.troubles.delete(provider.name)) return;
-  context.log.info({ provider: provider.name }, "lists its apps again");
+  const { clock, policyOf } = context;
+  const app = newApp(known, { nowMs: clock.now(), policyOf, sleepsByItself });
+  context.table.enroll(app);
+  return app;
 }
 
 function appsOf(context: ReconcileContext, provider: Provider): readonly App[] {
-  return context.table.all().filter((app) => app.ref.provider === provider.name);
+  return context.table.known().filter((app) => app.ref.provider === provider.name);
 }
 
 /** What a list means for the apps we know. Pure. */
@@ -197,38 +177,42 @@ function isGone(context: ReconcileContext, provider: Provider, app: App): boolea
 async function merge(
   context: ReconcileContext,
   provider: Provider,
-  answer: {
-    readonly listings: readonly Listing[];
-    readonly states: ReadonlyMap<App, AppState>;
-    readonly cause: Cause;
-  },
+  { listings, states, cause }: ListAnswer,
 ): Promise<void> {
-  const { found, present, missing } = compare(appsOf(context, provider), answer.listings);
-  const gone = missing.filter((app) => isGone(context, provider, app));
+  const { found, present, missing } = compare(appsOf(context, provider), listings);
   for (const { app } of present) context.missedOnce.delete(app);
-  for (const app of gone) {
-    takeOut(context, app, answer.cause);
-  }
-  const added = found.flatMap((listing) => add(context, provider, listing) ?? []);
-  if (added.length > 0 || gone.length > 0) {
-    context.table.applyPolicies(context.policyOf);
-    context.onChange();
-  }
-  for (const { app, listing } of present) {
+  for (const app of missing) if (isGone(context, provider, app)) takeOut(context, app, cause);
+  const added = found.map((listing) => add(context, provider, listing));
+  const listed = [...present, ...added];
+  for (const { app, listing } of listed) {
     // What an earlier run knew of it does not say this.
     app.sleepsByItself = listing.sleepsByItself;
-    const since = answer.states.get(app);
-    // Without a state it was found since this list was asked for, by a newer one.
-    if (since !== undefined) await see(context, provider, { app, listing, since });
+    context.seating.claim(app, { key: listing.key, aliases: listing.aliases ?? [] });
   }
-  for (const one of added) await welcome(context, provider, { ...one, cause: answer.cause });
+  context.seating.order(
+    provider.name,
+    listings.map(({ id }) => id),
+  );
+  context.seating.settleChanges();
+  for (const { app, listing } of present) {
+    // Without a state it was found since this list was asked for, by a newer one.
+    const since = states.get(app);
+    if (since !== undefined) see(context, { app, listing, since });
+  }
+  for (const one of added) see(context, one);
+  const unsaid = listed.filter(({ listing }) => listing.observation === null);
+  context.looks.begin(
+    provider,
+    unsaid.map(({ app }) => app),
+  );
+  for (const { app, isNew } of added) if (isNew) await introduce(context, app, cause);
 }
 
 /** Requests no longer find it; what still runs for it ends with its last user. */
 function takeOut(context: ReconcileContext, app: App, cause: Cause): void {
   const ref = refKey(app.ref);
   context.table.remove(app);
-  context.remembered.delete(ref);
+  context.seating.forget(app);
   context.retiring.set(ref, app);
   void context.lifecycle.retire(app, cause).then(() => {
     if (context.retiring.get(ref) === app) context.retiring.delete(ref);
@@ -240,88 +224,43 @@ interface Added {
   readonly app: App;
   readonly listing: Listing;
   readonly since: AppState;
-  /** Somebody still used it when it came back: it was never given up. */
-  readonly isBack: boolean;
+  /** Otherwise somebody still used it when it came back: it was never given up. */
+  readonly isNew: boolean;
 }
 
-async function welcome(
-  context: ReconcileContext,
-  provider: Provider,
-  added: Added & { readonly cause: Cause },
-): Promise<void> {
-  await see(context, provider, added);
-  if (!added.isBack) await introduce(context, added.app, added.cause);
-}
-
-/** What could not be added because its key was taken, and is free now that all lists are in. */
-async function seatLeftOut(context: ReconcileContext, cause: Cause): Promise<void> {
-  const { leftOut } = context;
-  context.leftOut = [];
-  for (const { provider, listing } of leftOut) {
-    const added = add(context, provider, listing);
-    if (added === null) continue;
-    context.table.applyPolicies(context.policyOf);
-    context.onChange();
-    await welcome(context, provider, { ...added, cause });
-  }
-  // Only told, not kept: the next run lists them anew.
-  for (const { provider, listing } of context.leftOut) {
-    const fields = { app: listing.key.toLowerCase(), provider: provider.name };
-    context.log.warn(fields, "left out: another app has its key");
-  }
-  context.leftOut = [];
-}
-
-function add(context: ReconcileContext, provider: Provider, listing: Listing): Added | null {
-  const key = listing.key.toLowerCase();
+function add(context: ReconcileContext, provider: Provider, listing: Listing): Added {
   const ref: AppRef = { provider: provider.name, id: listing.id };
-  // A platform that changes while it is listed page by page may list an app twice.
-  if (context.table.byRef(ref) !== null) return null;
-  if (context.table.byKey(key) !== null) {
-    context.leftOut.push({ provider, listing });
-    return null;
-  }
-  const known = context.remembered.get(refKey(ref)) ?? { ref, key };
   const retiring = context.retiring.get(refKey(ref));
-  const isBack = retiring?.key === key;
-  const app = isBack ? retiring : newApp(context, { ...known, key }, listing.sleepsByItself);
-  context.table.add(app);
-  return { app, listing, since: app.state, isBack };
-}
-
-async function see(
-  context: ReconcileContext,
-  provider: Provider,
-  seen: { readonly app: App; readonly listing: Listing; readonly since: AppState },
-): Promise<void> {
-  const { app, listing, since } = seen;
-  const observation = listing.observation ?? (await lookAlone(context, provider, app));
-  if (observation !== null) context.lifecycle.observe(app, { observation, since });
-}
-
-async function lookAlone(context: ReconcileContext, provider: Provider, app: App) {
-  const limit = deadline(context.clock, LIST_TIMEOUT_MS, { reason: new Error("no answer") });
-  try {
-    return await provider.observe(app.ref.id, limit.signal);
-  } catch (error) {
-    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
-    return null;
-  } finally {
-    limit.end();
+  if (retiring !== undefined) {
+    context.table.enroll(retiring);
+    return { app: retiring, listing, since: retiring.state, isNew: false };
   }
+  const key = listing.key.toLowerCase();
+  const app = enroll(context, { ref, key }, listing.sleepsByItself);
+  return { app, listing, since: app.state, isNew: true };
+}
+
+function see(
+  context: ReconcileContext,
+  seen: { readonly app: App; readonly listing: Listing; readonly since: AppState },
+): void {
+  const { app, listing, since } = seen;
+  const { observation } = listing;
+  if (observation !== null) context.lifecycle.observe(app, { observation, since });
 }
 
 /** Tells of an app that was not known in an earlier run either, and remembers it. */
 async function introduce(context: ReconcileContext, app: App, cause: Cause): Promise<void> {
-  const isNew = !context.remembered.has(refKey(app.ref));
-  if (isNew) {
-    const event = { app: app.key, ref: app.ref, cause };
-    context.events.emit({ ...event, name: "APP_DISCOVERED" });
-    if (!app.policy.ignored) context.events.emit({ ...event, name: "APP_REGISTERED" });
-  }
+  const event = { app: app.key, ref: app.ref, cause };
+  context.events.emit({ ...event, name: "APP_DISCOVERED" });
+  if (!app.policy.ignored) context.events.emit({ ...event, name: "APP_REGISTERED" });
+  await save(context, app);
+}
+
+async function save({ registry, log }: Pick<ReconcileDeps, "registry" | "log">, app: App) {
   try {
-    await context.registry.save(recordOf(app));
+    await registry.save(recordOf(app));
   } catch (error) {
-    context.log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
+    log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
   }
 }

@@ -2,6 +2,7 @@
 
 import type { HealthCheck, Policy } from "./app.ts";
 import type { Rule, Settings } from "./config.ts";
+import type { SeatRule } from "./seats.ts";
 
 /** The app that a policy is asked for. */
 export interface PolicySubject {
@@ -37,7 +38,9 @@ export type PolicySource =
 /** A policy that can say why it is as it is. */
 export interface ExplainedPolicy {
   readonly policy: Policy;
-  readonly sources: Readonly<Record<keyof Policy, PolicySource>>;
+  /** Whose app has the key where several claim it; `null`: the order of providers and of their lists decides. */
+  readonly provider: string | null;
+  readonly sources: Readonly<Record<keyof Policy | "provider", PolicySource>>;
 }
 
 /**
@@ -57,6 +60,7 @@ export function explainPolicy(app: PolicySubject, context: PolicyContext): Expla
     const source: PolicySource = { kind: "rule", index, pattern: rule.pattern.source };
     const fill = (text: string) => interpolate(text, groups);
     explained = overlay(explained, partOf(rule.settings, app.key, fill), source);
+    explained = overlayProvider(explained, rule.settings, source);
   });
   if (app.declared === null) return explained;
   const own = partOf(app.declared, app.key, (text) => text);
@@ -78,6 +82,16 @@ export function resolveLabel(label: string, rules: readonly Rule[]): string {
   return resolved;
 }
 
+/** What the rules say about whose app has a key: the last one that matches and names a provider; `null`: nothing. */
+export function seatRuleFor(key: string, rules: readonly Rule[]): SeatRule | null {
+  const index = rules.findLastIndex(
+    (rule) => rule.settings.provider !== undefined && (rule.pattern.test(key) || names(rule, key)),
+  );
+  const rule = rules[index];
+  if (rule?.settings.provider === undefined) return null;
+  return { provider: rule.settings.provider, rule: `rules[${index}] (${rule.pattern.source})` };
+}
+
 function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPolicy {
   const nobody: PolicySource = { kind: "default" };
   const ignored = context.ignoredApps.includes(app.key);
@@ -92,6 +106,7 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       tlsCa: null,
       ignored,
     },
+    provider: null,
     sources: {
       maxIdleMs: { kind: "variable", name: "START_AND_STOP_MAX_IDLE_TIME" },
       linkedKeys: nobody,
@@ -101,6 +116,7 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       tlsVerify: nobody,
       tlsCa: nobody,
       ignored: ignored ? { kind: "variable", name: "REGISTRY_IGNORED_APPS" } : nobody,
+      provider: nobody,
     },
   };
 }
@@ -139,9 +155,19 @@ function overlay(
 ): ExplainedPolicy {
   const fields = Object.keys(part).map((field) => [field, source] as const);
   return {
+    ...below,
     policy: { ...below.policy, ...part },
     sources: { ...below.sources, ...Object.fromEntries(fields) },
   };
+}
+
+function overlayProvider(
+  below: ExplainedPolicy,
+  { provider }: Settings,
+  source: PolicySource,
+): ExplainedPolicy {
+  if (provider === undefined) return below;
+  return { ...below, provider, sources: { ...below.sources, provider: source } };
 }
 
 function idleMs(minutes: number | "never"): number | null {

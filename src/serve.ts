@@ -24,7 +24,7 @@ import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
 import { createProviders } from "./providers/catalogue.ts";
 import type { Provider } from "./providers/provider.ts";
-import { policyFor, resolveLabel } from "./rules.ts";
+import { policyFor, resolveLabel, seatRuleFor } from "./rules.ts";
 import { onSchedule } from "./schedule.ts";
 import { listenForSignals } from "./signals.ts";
 import type { Storage } from "./storage.ts";
@@ -144,6 +144,7 @@ async function build(base: Base): Promise<Program> {
     hooks,
     probe: createProbe(fetch),
     policyOf: (app) => policyOf(config, live, app),
+    seatRuleOf: (key) => seatRuleFor(key, live.apps.rules),
     keyOf: (label) => resolveLabel(label, live.apps.rules),
     defaultKey: config.defaultApp,
     hold: config.hold,

@@ -105,3 +105,54 @@ test("app table: policies that take a link away take its users away", () => {
   table.applyPolicies(() => samplePolicy());
   expect(users("b")).toEqual([]);
 });
+
+test("app table: an app that no key leads to is known, and not among those that can be reached", () => {
+  const table = createAppTable();
+  const first = sampleApp("shop");
+  const second = sampleApp("shop", { ref: { provider: "other", id: "shop" } });
+  table.add(first);
+  table.enroll(second);
+  expect(table.byRef(second.ref)).toBe(second);
+  expect([table.all(), table.known()]).toEqual([[first], [first, second]]);
+  expect(() => table.enroll(second)).toThrow("other/shop");
+});
+
+test("app table: seats say what leads where, and what apps are called", () => {
+  const table = createAppTable();
+  const first = sampleApp("shop");
+  const second = sampleApp("blog");
+  table.add(first);
+  table.add(second);
+  const holders = new Map([
+    ["shop", second],
+    ["app-2", second],
+  ]);
+  table.seat({ holders, keys: new Map([[second, "shop"]]) });
+  expect([table.byKey("shop"), table.byKey("app-2")]).toEqual([second, second]);
+  expect(table.byKey("blog")).toBeNull();
+  expect([first.key, second.key]).toEqual(["shop", "shop"]);
+  expect([table.all(), table.known()]).toEqual([[second], [first, second]]);
+  table.remove(second);
+  expect([table.byKey("shop"), table.byKey("app-2")]).toEqual([null, null]);
+  expect(table.known()).toEqual([first]);
+});
+
+test("app table: links lead through aliases too, and who lost its key still uses what it links to", () => {
+  const table = createAppTable();
+  const [shop, db] = [sampleApp("shop"), sampleApp("db")];
+  table.enroll(shop);
+  table.add(db);
+  table.seat({
+    holders: new Map([
+      ["db", db],
+      ["app-db", db],
+    ]),
+    keys: new Map([[db, "db"]]),
+  });
+  table.applyPolicies(({ key }) =>
+    samplePolicy({ linkedKeys: key === "shop" ? ["app-db"] : ["shop"] }),
+  );
+  expect(shop.links).toEqual([db]);
+  expect(db.linkedFrom).toEqual([shop]);
+  expect([db.links, shop.linkedFrom]).toEqual([[], []]);
+});

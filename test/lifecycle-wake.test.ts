@@ -184,7 +184,7 @@ describe("failed wake", () => {
     const world = createSmallWorld();
     const app = world.add("shop");
     world.provider.script.wake = async () => {
-      throw new ProviderError("unavailable", "503 from the platform");
+      throw new ProviderError("failed", "503 from the platform");
     };
     const outcome = await world.core.lifecycle.wake(app, CAUSE);
     const retryAtMs = world.clock.now() + 750;
@@ -225,7 +225,7 @@ describe("failed wake", () => {
       [1, 1500],
     ] as const) {
       world.provider.script.wake = async () => {
-        throw new ProviderError("rate-limited", "429", { retryAfterMs });
+        throw new ProviderError("failed", "429", { retryAfterMs });
       };
       const outcome = await world.core.lifecycle.wake(app, CAUSE);
       expect(outcome).toMatchObject({ retryAtMs: world.clock.now() + pauseMs });
@@ -475,7 +475,7 @@ describe("a target that is down", () => {
     world.provider.script.observe = async () => ({ ...seen("blocked"), reason: "unpaid bill" });
     world.core.lifecycle.targetIsDown(app, target, CAUSE);
     await world.clock.advance(10);
-    expect(app.state).toMatchObject({ kind: "failed", why: "unpaid bill" });
+    expect(app.state).toMatchObject({ kind: "failed", why: "the platform blocks it: unpaid bill" });
     expect(world.provider.calls).toEqual([]);
   });
 

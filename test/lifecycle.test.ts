@@ -66,7 +66,7 @@ describe("observation", () => {
   });
 
   test("observation: words that say nothing for sure change nothing", () => {
-    const phases = ["waking", "stopping", "deploying", "blocked", "unmanaged", "unknown"] as const;
+    const phases = ["waking", "stopping", "deploying", "unmanaged", "unknown"] as const;
     for (const phase of phases) {
       const { world, app } = worldWith(awakeAt("shop"));
       world.core.lifecycle.observe(app, { observation: { phase, target: null } });

@@ -35,6 +35,7 @@ rules:
     health: /up?x=$1
     wake_timeout: 2.5
     preserve_host: true
+    provider: http
   - pattern: b
     app_max_idle_time: never
 `);
@@ -49,6 +50,7 @@ rules:
         health: "/up?x=$1",
         wakeTimeoutSeconds: 2.5,
         preserveHost: true,
+        provider: "http",
       },
     },
     { pattern: /b/, settings: { maxIdleMinutes: "never" } },
@@ -383,4 +385,12 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
     expect(problems.length).toBeGreaterThan(3);
     expect(problems.length).toBeLessThan(12);
   });
+});
+
+test("paastis.yml: a rule names one of the providers there are, and no other", () => {
+  const { problems } = ruleOf("provider: docker");
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toStartWith("line 3: rules[0].provider must be one of process, http");
+  // Beside a command it says what the app is; that is no setting.
+  expect(appOf("provider: process; command: x").apps.apps[0]?.settings).toEqual({});
 });

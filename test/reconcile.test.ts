@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import type { Snapshot } from "../src/app.ts";
+import type { App, Snapshot } from "../src/app.ts";
 import type { Cause } from "../src/events.ts";
 import type { Listing, Observation, Step } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
@@ -99,8 +99,8 @@ describe("found", () => {
         : Promise.reject(new ProviderError("network", "no route"));
     const listings = ["fails", "hangs"].map((id) => listingOf(id, { observation: null }));
     const running = reconcile(world, [...listings, listingOf("good")]);
-    await world.clock.advance(60_000);
     await running;
+    await world.clock.advance(60_000);
     const states = world.core.table.all().map(({ state }) => state.kind);
     expect(states).toEqual(["unknown", "unknown", "asleep"]);
     expect(world.core.reconciler.troubleOf("stub")).toBeNull();
@@ -128,13 +128,39 @@ describe("found", () => {
   });
 });
 
-describe("keys", () => {
-  function twoProviders() {
-    const first = createStubProvider({ name: "first" });
-    const second = createStubProvider({ name: "second" });
-    return { first, second, world: createSmallWorld({ providers: [first, second] }) };
-  }
+/** What was warned of: the app or the provider, and why. */
+function warningsOf(world: SmallWorld) {
+  const warnings = world.lines.filter(({ level }) => level === "warn");
+  return warnings.map(({ fields }) => [fields.app ?? fields.provider, fields.reason]);
+}
 
+/** Two platforms, and a rule that can be set about who has which key. */
+function twoProviders() {
+  const first = createStubProvider({ name: "first", listsDeclaredApps: false });
+  const second = createStubProvider({ name: "second", listsDeclaredApps: false });
+  const rules = new Map<string, string>();
+  const seatRuleOf = (key: string) => {
+    const provider = rules.get(key);
+    return provider === undefined ? null : { provider, rule: `rules[0] (${key})` };
+  };
+  const deps = { keyOf: (label: string) => label, ...{ seatRuleOf } };
+  const world = createSmallWorld({ providers: [first, second], deps });
+  return { first, second, rules, world, has: (key: string) => holderOf(world, key) };
+}
+
+function holderOf(world: SmallWorld, key: string): string | null {
+  return world.core.table.byKey(key)?.ref.provider ?? null;
+}
+
+const idsOf = (...ids: readonly string[]) => ids.map((id) => listingOf(id));
+
+function appOf(world: SmallWorld, provider: string, id = "shop"): App {
+  const app = world.core.table.byRef({ provider, id });
+  if (app === null) throw new Error(`${provider}/${id} is lost`);
+  return app;
+}
+
+describe("keys", () => {
   test("reconcile: where two list the same key, the earlier provider has it, and it is said", async () => {
     const { first, second, world } = twoProviders();
     first.ids.add("shop");
@@ -143,8 +169,10 @@ describe("keys", () => {
     await reconcile(world);
     expect(world.core.table.byKey("shop")?.ref.provider).toBe("first");
     expect(keysOf(world).toSorted()).toEqual(["blog", "shop"]);
-    const warnings = world.lines.filter(({ level }) => level === "warn");
-    expect(warnings).toMatchObject([{ fields: { app: "shop", provider: "second" } }]);
+    expect(warningsOf(world)).toEqual([["shop", expect.stringContaining("not second/shop,")]]);
+    // Once, not at every sweep.
+    await reconcile(world);
+    expect(warningsOf(world)).toHaveLength(1);
   });
 
   test("reconcile: a key that became free goes to who still lists it", async () => {
@@ -154,7 +182,223 @@ describe("keys", () => {
     await reconcile(world);
     first.ids.delete("shop");
     await reconcile(world);
+    // One list that leaves an app out may be a slip.
+    expect(world.core.table.byKey("shop")?.ref.provider).toBe("first");
+    await reconcile(world);
     expect(world.core.table.byKey("shop")?.ref.provider).toBe("second");
+  });
+
+  test("keys: it does not matter who answers first", async () => {
+    const { first, second, world, has } = twoProviders();
+    const slow = heldCall<readonly Listing[]>();
+    first.script.list = (signal) => slow.pass(signal);
+    second.ids.add("shop");
+    second.ids.add("blog");
+    const running = reconcile(world);
+    await world.clock.advance(9000);
+    // Nobody is sent to the wrong shop meanwhile.
+    expect([has("shop"), has("blog"), world.core.reconciler.isComplete()]).toEqual([
+      null,
+      null,
+      false,
+    ]);
+    slow.open(idsOf("shop"));
+    await running;
+    expect([has("shop"), has("blog")]).toEqual(["first", "second"]);
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("keys: a provider that hangs or fails at first holds the others up for 10 s at most", async () => {
+    const { first, second, world, has } = twoProviders();
+    first.script.list = (signal) => heldCall<readonly Listing[]>().pass(signal);
+    second.ids.add("shop");
+    const running = reconcile(world);
+    await world.clock.advance(10_000);
+    expect(has("shop")).toBe("second");
+    await world.clock.advance(50_000);
+    await running;
+    expect(world.clock.pending()).toBe(0);
+    first.script.list = async () => idsOf("shop");
+    await reconcile(world);
+    expect(has("shop")).toBe("first");
+  });
+
+  test("keys: a provider that failed holds nobody up", async () => {
+    const { first, second, world, has } = twoProviders();
+    first.script.list = async () => {
+      throw new ProviderError("auth", "401");
+    };
+    second.ids.add("shop");
+    await reconcile(world);
+    expect(has("shop")).toBe("second");
+  });
+
+  test("keys: who answers late or not at all keeps what it listed before, or in an earlier run", async () => {
+    for (const restored of [true, false]) {
+      const { first, second, world, has } = twoProviders();
+      const ref = { provider: "first", id: "shop" };
+      if (restored) world.core.reconciler.restore([recordOf("shop", { ref })]);
+      first.ids.add("shop");
+      if (!restored) await reconcile(world);
+      first.script.list = async () => {
+        throw new ProviderError("unavailable", "503");
+      };
+      second.ids.add("shop");
+      await reconcile(world);
+      expect(has("shop")).toBe("first");
+    }
+  });
+
+  test("keys: apps that paastis.yml declares come first, whatever the order of providers", async () => {
+    const platform = createStubProvider({ name: "platform", listsDeclaredApps: false });
+    const declared = createStubProvider({ name: "declared" });
+    const world = createSmallWorld({ providers: [platform, declared] });
+    platform.ids.add("shop");
+    declared.ids.add("shop");
+    await reconcile(world);
+    expect(holderOf(world, "shop")).toBe("declared");
+  });
+
+  test("keys: a rule decides, at once when the rules change, and it is said again", async () => {
+    const { first, second, rules, world, has } = twoProviders();
+    first.ids.add("shop");
+    second.ids.add("shop");
+    await reconcile(world);
+    const [loser, winner] = [appOf(world, "first"), appOf(world, "second")];
+    rules.set("shop", "second");
+    world.core.reconciler.applyPolicies();
+    expect(has("shop")).toBe("second");
+    expect(warningsOf(world).map(([, why]) => String(why).slice(0, 40))).toEqual([
+      "first/shop has the key by the order of p",
+      "second/shop has the key by rules[0] (sho",
+    ]);
+    rules.delete("shop");
+    world.core.reconciler.applyPolicies();
+    expect(has("shop")).toBe("first");
+    expect([appOf(world, "first"), appOf(world, "second")]).toEqual([loser, winner]);
+    expect(appOf(world, "first")).toBe(loser);
+  });
+
+  test("keys: who loses its key is neither reached nor stopped, loses nothing, and is the same again", async () => {
+    const { first, second, rules, world, has } = twoProviders();
+    second.up.add("shop");
+    second.ids.add("shop");
+    await reconcile(world);
+    const app = appOf(world, "second");
+    app.snapshot = SNAPSHOT;
+    world.core.activity.begin(app);
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("forward");
+    first.ids.add("shop");
+    await reconcile(world);
+    expect(has("shop")).toBe("first");
+    expect(appOf(world, "second")).toBe(app);
+    expect(app).toMatchObject({ leases: 2, snapshot: SNAPSHOT, state: { kind: "awake" } });
+    world.core.activity.end(app);
+    world.core.activity.end(app);
+    for (let sweep = 0; sweep < 3; sweep += 1) {
+      await world.core.sweeper.sweep();
+      await world.clock.advance(120_000);
+    }
+    expect(second.calls).toEqual([]);
+    expect((await world.registry.load()).records).toHaveLength(2);
+    rules.set("shop", "second");
+    world.core.reconciler.applyPolicies();
+    expect(world.core.table.byKey("shop")).toBe(app);
+    // With a fresh idle clock: nobody could have used it.
+    expect(app.idleSinceMs).toBe(world.clock.now());
+    expect(world.events.map(({ name }) => name)).not.toContain("APP_UNREGISTERED");
+  });
+
+  test("keys: an app that drains as it loses its key is not stopped", async () => {
+    const { first, second, world } = twoProviders();
+    second.up.add("shop");
+    second.ids.add("shop");
+    await reconcile(world);
+    const app = appOf(world, "second");
+    const looking = heldCall<Observation>();
+    second.script.observe = (_, signal) => looking.pass(signal);
+    const sleeping = world.core.lifecycle.sleep(app, {
+      cause: CAUSE,
+      drainMs: 0,
+      unusedSinceMs: null,
+    });
+    await world.clock.advance(10);
+    expect(app.state.kind).toBe("draining");
+    first.ids.add("shop");
+    await reconcile(world);
+    looking.open({ phase: "awake", target: sampleTarget("shop") });
+    expect((await sleeping).kind).toBe("kept");
+    expect(second.calls).not.toContain("sleep shop");
+  });
+
+  test("keys: aliases lead to an app, and are all that leads to one that lost its key", async () => {
+    const { first, second, world, has } = twoProviders();
+    const aliases = ["App-2", "blog"];
+    second.script.list = async () => [listingOf("shop", { aliases }), listingOf("blog")];
+    await reconcile(world);
+    expect([has("shop"), has("app-2")]).toEqual(["second", "second"]);
+    expect(world.core.table.byKey("blog")?.ref.id).toBe("blog");
+    first.ids.add("shop");
+    await reconcile(world);
+    const app = appOf(world, "second");
+    expect([has("shop"), world.core.table.byKey("app-2")]).toEqual(["first", app]);
+    expect(app.key).toBe("app-2");
+    expect(warningsOf(world)).toEqual([
+      ["shop", expect.stringContaining("second/shop, which is reached as app-2")],
+    ]);
+    expect(world.core.handler.admit(headFor("app-2")).kind).toBe("held");
+    const stored = (await world.registry.load()).records.map(({ ref, key }) => [ref.provider, key]);
+    expect(stored).toContainEqual(["second", "app-2"]);
+    first.ids.delete("shop");
+    await reconcile(world);
+    await reconcile(world);
+    expect(world.core.table.byKey("shop")).toBe(app);
+    expect(world.core.table.byKey("app-2")).toBe(app);
+    expect(app.key).toBe("shop");
+  });
+
+  test("keys: an app that was renamed is found by its new name alone, with all that it had", async () => {
+    const world = createSmallWorld({
+      provider: createStubProvider({ listsDeclaredApps: false }),
+    });
+    world.policies.set("store", { maxIdleMs: 7 });
+    await reconcile(world, [listingOf("id-1", { key: "shop" })]);
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("it was not found");
+    app.snapshot = SNAPSHOT;
+    world.core.handler.admit(headFor("shop"));
+    await reconcile(world, [listingOf("id-1", { key: "Store" })]);
+    expect(world.core.table.byKey("store")).toBe(app);
+    expect(app).toMatchObject({ key: "store", snapshot: SNAPSHOT, policy: { maxIdleMs: 7 } });
+    expect(world.core.handler.admit(headFor("shop")).kind).toBe("answer");
+    expect((await world.registry.load()).records).toMatchObject([
+      { key: "store", snapshot: SNAPSHOT },
+    ]);
+    expect(world.eventsOf("store")).not.toContain("APP_DISCOVERED");
+  });
+
+  test("keys: two apps that swap their names are found by their new ones", async () => {
+    const world = createSmallWorld();
+    await reconcile(world, [listingOf("a", { key: "x" }), listingOf("b", { key: "y" })]);
+    await reconcile(world, [listingOf("a", { key: "y" }), listingOf("b", { key: "x" })]);
+    const { byKey } = world.core.table;
+    expect([byKey("x")?.ref.id, byKey("y")?.ref.id]).toEqual(["b", "a"]);
+    expect(warningsOf(world)).toEqual([]);
+  });
+
+  test("keys: an app that a list leaves out once keeps its place before those that want its key, too", async () => {
+    const world = createSmallWorld({
+      provider: createStubProvider({ listsDeclaredApps: false }),
+    });
+    const [first, second, third] = ["x", "a", "b"].map((id) =>
+      listingOf(id, { key: id === "x" ? id : "shop" }),
+    );
+    if (!first || !second || !third) throw new Error("three were made");
+    await reconcile(world, [first, second, third]);
+    await reconcile(world, [third]);
+    expect(world.core.table.byKey("shop")?.ref.id).toBe("a");
+    await reconcile(world, [third, second]);
+    expect(world.core.table.byKey("shop")?.ref.id).toBe("b");
   });
 
   test("reconcile: keys that differ in case alone are the same", async () => {
@@ -214,6 +458,96 @@ describe("trouble", () => {
     };
     await reconcile(world);
     expect(world.core.reconciler.isComplete()).toBe(true);
+  });
+});
+
+describe("noise", () => {
+  test("noise: a list that fails is said once for each reason, and when it works again", async () => {
+    const world = createSmallWorld();
+    let reason = "503 from the platform (request 1)";
+    world.provider.script.list = async () => {
+      throw new ProviderError("unavailable", reason);
+    };
+    await reconcile(world);
+    reason = "503 from the platform (request 2f6a)";
+    await reconcile(world);
+    expect(warningsOf(world)).toEqual([["stub", "503 from the platform (request 1)"]]);
+    // What is asked for is what is so now.
+    expect(world.core.reconciler.troubleOf("stub")).toBe(reason);
+    reason = "the token was refused";
+    await reconcile(world);
+    await reconcile(world);
+    expect(warningsOf(world)).toHaveLength(2);
+    delete world.provider.script.list;
+    await reconcile(world);
+    await reconcile(world);
+    const infos = world.lines.filter(({ level }) => level === "info");
+    expect(infos.map(({ message }) => message)).toEqual(["lists its apps again"]);
+  });
+
+  test("noise: a conflict that is over is said again when it comes back", async () => {
+    const { first, second, world } = twoProviders();
+    second.ids.add("shop");
+    for (const there of [true, true, false, false, true]) {
+      if (there) first.ids.add("shop");
+      else first.ids.delete("shop");
+      await reconcile(world);
+    }
+    expect(warningsOf(world)).toHaveLength(2);
+  });
+});
+
+describe("soon", () => {
+  test("soon: however often it is said, the provider is asked once, and no other is", async () => {
+    const { first, second, world } = twoProviders();
+    const asked: string[] = [];
+    for (const provider of [first, second]) {
+      provider.script.list = async () => {
+        asked.push(provider.name);
+        return [];
+      };
+    }
+    world.core.reconciler.askSoon("first");
+    world.core.reconciler.askSoon("first");
+    world.core.reconciler.askSoon("nobody");
+    await world.clock.advance(2000);
+    expect(asked).toEqual(["first"]);
+    // Not again at once: what it says may not have changed yet.
+    world.core.reconciler.askSoon("first");
+    await world.clock.advance(10_000);
+    expect(asked).toHaveLength(1);
+    await world.clock.advance(5000);
+    expect(asked).toEqual(["first", "first"]);
+    world.core.reconciler.askSoon("second");
+    world.core.reconciler.close();
+    expect(world.clock.pending()).toBe(0);
+    await reconcile(world);
+    expect(asked).toHaveLength(2);
+  });
+
+  test("soon: two lists without an app give it up, as ever", async () => {
+    const world = createSmallWorld({
+      provider: createStubProvider({ listsDeclaredApps: false }),
+    });
+    await reconcile(world, [listingOf("shop")]);
+    world.provider.script.list = async () => [];
+    world.core.reconciler.askSoon("stub");
+    await world.clock.advance(20_000);
+    expect(keysOf(world)).toEqual(["shop"]);
+    world.core.reconciler.askSoon("stub");
+    await world.clock.advance(20_000);
+    expect(keysOf(world)).toEqual([]);
+  });
+});
+
+describe("close", () => {
+  test("close: a list under way ends, and nothing is said", async () => {
+    const world = createSmallWorld();
+    world.provider.script.list = (signal) => heldCall<readonly Listing[]>().pass(signal);
+    const running = world.core.reconciler.run(CAUSE);
+    world.core.reconciler.close();
+    await running;
+    expect([world.lines, world.clock.pending()]).toEqual([[], 0]);
   });
 });
 

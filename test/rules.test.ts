@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Rule, Settings } from "../src/config.ts";
-import { explainPolicy, policyFor, resolveLabel } from "../src/rules.ts";
+import { explainPolicy, policyFor, resolveLabel, seatRuleFor } from "../src/rules.ts";
 
 function rule(pattern: string, settings: Settings): Rule {
   return { pattern: new RegExp(pattern), settings };
@@ -142,5 +142,24 @@ test("rules: a policy says which rule gave each field", () => {
     tlsVerify: { kind: "default" },
     tlsCa: { kind: "default" },
     ignored: { kind: "variable", name: "REGISTRY_IGNORED_APPS" },
+    provider: { kind: "default" },
   });
+});
+
+test("rules: whose app has a key is what the last rule says that matches and names a provider", () => {
+  const rules = [
+    rule("^shop", { provider: "process" }),
+    rule("^shop$", { provider: "http", maxIdleMinutes: 1 }),
+    rule("shop", { maxIdleMinutes: 2 }),
+    rule("^alias$", { appName: "Blog", provider: "http" }),
+  ];
+  expect(seatRuleFor("shop", rules)).toEqual({ provider: "http", rule: "rules[1] (^shop$)" });
+  expect(seatRuleFor("shop-2", rules)).toEqual({ provider: "process", rule: "rules[0] (^shop)" });
+  expect(seatRuleFor("blog", rules)).toEqual({ provider: "http", rule: "rules[3] (^alias$)" });
+  expect(seatRuleFor("other", rules)).toBeNull();
+  const explain = (key: string) =>
+    explainPolicy({ key, declared: null }, { rules, maxIdleMs: 5, ignoredApps: [] });
+  expect([explain("shop").provider, explain("other").provider]).toEqual(["http", null]);
+  expect(explain("shop").sources.provider).toEqual({ kind: "rule", index: 1, pattern: "^shop$" });
+  expect(explain("shop").policy.maxIdleMs).toBe(120_000);
 });

@@ -9,10 +9,39 @@ import { ProviderError } from "../../src/providers/provider.ts";
 import type { Chance } from "../support/random.ts";
 
 /** How the next wake of an app goes. */
-export type WakeScript = "quick" | "slow" | "refused" | "crashes" | "never-answers" | "operation";
+export type WakeScript =
+  | "quick"
+  | "slow"
+  | "refused"
+  | "crashes"
+  | "never-answers"
+  | "operation"
+  /** It is done, but nobody hears so. */
+  | "lost-answer"
+  /** It is not done, and nobody hears so. */
+  | "lost-call";
 
-interface Machine {
+/** How the next sleep call goes. */
+export type SleepScript = "works" | "fails" | "lost-answer" | "lost-call";
+
+/** An app as the platform lists it. */
+export interface ListedApp {
   readonly id: string;
+  readonly key: string;
+  readonly aliases?: readonly string[];
+}
+
+export interface Machine {
+  readonly id: string;
+  key: string;
+  readonly aliases: readonly string[];
+  /** The next list leaves it out. */
+  slips: boolean;
+  slippedMs: number;
+  /** Somebody has deleted it on the platform. */
+  isGone: boolean;
+  /** A wake was taken that nobody heard of, and nobody has looked since. */
+  wokeUnseen: boolean;
   /** Process type -> quantity; all zero: asleep. */
   quantities: Record<string, number>;
   /** What it last ran with, the truth a wake has to bring back. */
@@ -22,7 +51,7 @@ interface Machine {
   crashed: string | null;
   deploying: boolean;
   wakeScript: WakeScript;
-  sleepFails: boolean;
+  sleepScript: SleepScript;
   operations: number;
   /** How often it came up, and that number when a snapshot was last taken. */
   boots: number;
@@ -35,6 +64,8 @@ interface Machine {
 }
 
 export interface ScriptedPlatform {
+  readonly name: string;
+  readonly listHasState: boolean;
   readonly machines: ReadonlyMap<string, Machine>;
   readonly violations: string[];
   /** The provider as one run of the program sees it: once `isAlive` says no, its calls never come back. */
@@ -45,6 +76,11 @@ export interface ScriptedPlatform {
   stopFromOutside(id: string): void;
   startFromOutside(id: string): void;
   crash(id: string): void;
+  /** Leaves the app out of the next list, unless that happened of late: two in a row would mean that it is gone. */
+  slip(id: string): void;
+  /** Deletes the app, or makes one with the same id anew. */
+  remove(id: string): void;
+  create(id: string): void;
   listFails: boolean;
   /** Told of each sleep call, so that the test can compare it with what it knows. */
   onSleep: (id: string) => void;
@@ -53,18 +89,28 @@ export interface ScriptedPlatform {
 const RUNNING = { web: 2, worker: 1, cron: 0 };
 
 export function createScriptedPlatform(deps: {
-  readonly ids: readonly string[];
+  readonly name: string;
+  readonly apps: readonly ListedApp[];
+  /** Otherwise apps must be looked at one by one, and what did not come up is not stopped again. */
+  readonly listHasState: boolean;
+  readonly firstPort: number;
   readonly clock: Clock;
   readonly chance: Chance;
 }): ScriptedPlatform {
-  const { clock, chance } = deps;
+  const { name, listHasState, clock, chance } = deps;
   const machines = new Map<string, Machine>();
   const listeners = new Set<(notice: Notice) => void>();
   const violations: string[] = [];
-  let ports = 20_000;
-  for (const id of deps.ids) {
+  let ports = deps.firstPort;
+  for (const { id, key, aliases = [] } of deps.apps) {
     machines.set(id, {
       id,
+      key,
+      aliases,
+      slips: false,
+      slippedMs: Number.NEGATIVE_INFINITY,
+      isGone: false,
+      wokeUnseen: false,
       quantities: zeros(RUNNING),
       lastQuantities: { web: 1 },
       answersAtMs: Number.POSITIVE_INFINITY,
@@ -72,7 +118,7 @@ export function createScriptedPlatform(deps: {
       crashed: null,
       deploying: false,
       wakeScript: "quick",
-      sleepFails: false,
+      sleepScript: "works",
       operations: 0,
       boots: 0,
       bootsAtSnapshot: 0,
@@ -84,7 +130,14 @@ export function createScriptedPlatform(deps: {
 
   function machine(id: string): Machine {
     const found = machines.get(id);
-    if (found === undefined) throw new ProviderError("not-found", `no app ${id}`);
+    if (found === undefined) throw new Error(`there is no machine ${id}`);
+    return found;
+  }
+
+  /** For calls of the program, which may ask for what is gone. */
+  function find(id: string): Machine {
+    const found = machines.get(id);
+    if (found === undefined || found.isGone) throw new ProviderError("not-found", `no app ${id}`);
     return found;
   }
 
@@ -110,6 +163,7 @@ export function createScriptedPlatform(deps: {
   }
 
   function observe(it: Machine): Observation {
+    it.wokeUnseen = false;
     const target = isRunning(it) ? targetOf(`http://127.0.0.1:${it.port}`) : null;
     if (it.crashed !== null) return { phase: "failed", target: null, reason: it.crashed };
     if (it.deploying) return { phase: "deploying", target };
@@ -117,6 +171,8 @@ export function createScriptedPlatform(deps: {
   }
 
   const platform: ScriptedPlatform = {
+    name,
+    listHasState,
     machines,
     violations,
     listFails: false,
@@ -127,15 +183,31 @@ export function createScriptedPlatform(deps: {
       return it !== undefined && isRunning(it) && clock.now() >= it.answersAtMs;
     },
     stopFromOutside(id) {
+      if (machine(id).isGone) return;
       halt(machine(id));
       report(machine(id));
     },
     startFromOutside(id) {
       const it = machine(id);
-      if (isRunning(it)) return;
+      if (isRunning(it) || it.isGone) return;
       it.wakesAllowed += 1;
       boot(it, { web: chance.between(1, 3), worker: chance.between(0, 2), cron: 0 }, 0);
       report(it);
+    },
+    slip(id) {
+      const it = machine(id);
+      if (clock.now() - it.slippedMs > SLIP_PAUSE_MS) it.slips = true;
+    },
+    remove(id) {
+      const it = machine(id);
+      if (it.isGone) return;
+      it.isGone = true;
+      it.stoppedByUs = false;
+      it.crashed = null;
+      halt(it);
+    },
+    create(id) {
+      machine(id).isGone = false;
     },
     crash(id) {
       const it = machine(id);
@@ -160,19 +232,21 @@ export function createScriptedPlatform(deps: {
         }
       }
       return {
-        name: "scripted",
+        name,
         capabilities: {
           listsDeclaredApps: false,
+          listHasState,
           wakeTimeoutMs: 20_000,
           sleepTimeoutMs: 10_000,
-          sleepAfterFailedWake: true,
+          sleepAfterFailedWake: listHasState,
         },
         async list(signal) {
-          const picture = [...machines.values()].map(
+          const picture = [...machines.values()].filter(isListed).map(
             (it): Listing => ({
               id: it.id,
-              key: it.id,
-              observation: observe(it),
+              key: it.key,
+              aliases: it.aliases,
+              observation: listHasState ? observe(it) : null,
               sleepsByItself: false,
             }),
           );
@@ -183,34 +257,39 @@ export function createScriptedPlatform(deps: {
         },
         async observe(id, signal) {
           await call(signal);
-          return observe(machine(id));
+          return observe(find(id));
         },
         async takeSnapshot(id, signal): Promise<Snapshot> {
           await call(signal);
-          machine(id).bootsAtSnapshot = machine(id).boots;
-          const processes = Object.entries(machine(id).quantities).map(([type, quantity]) => ({
+          const it = find(id);
+          it.bootsAtSnapshot = it.boots;
+          const processes = Object.entries(it.quantities).map(([type, quantity]) => ({
             type,
             quantity,
           }));
           return { kind: "quantities", processes };
         },
-        wake: (id, snapshot, signal) =>
-          operate(machine(id), () => wake(machine(id), snapshot, () => call(signal))),
-        sleep: (id, _snapshot, signal) =>
-          operate(machine(id), async (): Promise<Step> => {
-            const it = machine(id);
+        wake: async (id, snapshot, signal) =>
+          operate(find(id), () => wake(machine(id), snapshot, () => call(signal))),
+        sleep: async (id, _snapshot, signal) =>
+          operate(find(id), async (): Promise<Step> => {
             platform.onSleep(id);
             await call(signal, 500);
-            if (it.sleepFails) {
-              it.sleepFails = false;
+            const it = find(id);
+            const script = it.sleepScript;
+            it.sleepScript = "works";
+            it.wokeUnseen = false;
+            if (script === "fails") {
               it.wakesAllowed += 1;
               throw new ProviderError("unavailable", "502 from the platform");
             }
+            if (script === "lost-call") throw lost();
             if (isRunning(it)) {
               it.stoppedByUs = it.boots === it.bootsAtSnapshot;
               halt(it);
             }
             it.crashed = null;
+            if (script === "lost-answer") throw lost();
             await call(signal, 500);
             return { done: true, target: null };
           }),
@@ -218,7 +297,7 @@ export function createScriptedPlatform(deps: {
           await call(signal);
           const isDone = clock.now() >= Number(operation.id);
           return isDone
-            ? { done: true, target: observe(machine(id)).target }
+            ? { done: true, target: observe(find(id)).target }
             : { done: false, operation, pollAfterMs: 100 };
         },
         ...(watches
@@ -245,14 +324,28 @@ export function createScriptedPlatform(deps: {
     it.wakes += 1;
     const script = it.wakeScript;
     it.wakeScript = "quick";
-    if (script === "refused" || script === "never-answers") it.wakesAllowed += 1;
+    if (script === "refused" || script === "never-answers" || script === "lost-call") {
+      it.wakesAllowed += 1;
+    }
     await call();
+    find(it.id);
+    if (it.wokeUnseen) violations.push(`${it.id} was woken again although nobody had looked`);
+    if (script === "lost-call") throw lost();
     if (script === "refused") throw new ProviderError("unavailable", "503 from the platform");
-    if (isRunning(it)) return { done: true, target: observe(it).target };
+    if (isRunning(it)) {
+      // Who gets no answer may ask again.
+      if (clock.now() < it.answersAtMs) it.wakesAllowed += 1;
+      if (script === "lost-answer") throw lost();
+      return { done: true, target: observe(it).target };
+    }
     const quantities = quantitiesOf(snapshot);
     checkRestored(it, quantities);
     const bootMs = { quick: 200, slow: 8000, operation: 3000 }[script as "quick"] ?? 300;
     boot(it, quantities, script === "never-answers" ? Number.POSITIVE_INFINITY : bootMs);
+    if (script === "lost-answer") {
+      it.wokeUnseen = true;
+      throw lost();
+    }
     if (script === "crashes") {
       clock.after(chance.between(0, 1000), () => platform.crash(it.id));
     }
@@ -261,6 +354,15 @@ export function createScriptedPlatform(deps: {
       return { done: false, operation: { id: String(doneMs) }, pollAfterMs: 100 };
     }
     return { done: true, target: observe(it).target };
+  }
+
+  /** Whether the list that is made now has it. */
+  function isListed(it: Machine): boolean {
+    if (it.isGone) return false;
+    if (!it.slips) return true;
+    it.slips = false;
+    it.slippedMs = clock.now();
+    return false;
   }
 
   /** Exactly what ran before comes back, process type by process type. */
@@ -281,6 +383,13 @@ export function createScriptedPlatform(deps: {
   }
 
   return platform;
+}
+
+/** So long after a list that left an app out no other does, ms. */
+const SLIP_PAUSE_MS = 120_000;
+
+function lost(): ProviderError {
+  return new ProviderError("network", "the connection broke", { isUncertain: true });
 }
 
 function quantitiesOf(snapshot: Snapshot | null): Record<string, number> {

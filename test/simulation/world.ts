@@ -2,24 +2,53 @@
 
 import { isInUse } from "../../src/activity.ts";
 import type { App, Policy } from "../../src/app.ts";
+import { refKey } from "../../src/app.ts";
+import type { Clock } from "../../src/clock.ts";
 import { createCore } from "../../src/core.ts";
 import type { Admission, Decision, Exchange, RequestHead } from "../../src/engines/engine.ts";
 import type { PaastisEvent } from "../../src/events.ts";
 import { createEventBus } from "../../src/events.ts";
+import type { Provider } from "../../src/providers/provider.ts";
 import { createMemoryRegistry } from "../../src/registry/memory.ts";
 import type { AppRecord, Registry } from "../../src/registry/registry.ts";
 import type { Chance } from "../support/random.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import type { ScriptedPlatform } from "./scripted-platform.ts";
+import { createScriptedPlatform } from "./scripted-platform.ts";
 
 export const MAX_IDLE_MS = 30_000;
-export const APPS = ["alpha", "beta", "gamma"] as const;
+/** What people ask for: keys, aliases, and what nobody is called. */
+export const LABELS = ["alpha", "beta", "gamma", "delta", "app-3", "app-4"] as const;
+/** Names that apps are given; `gamma` alone has another policy, and keeps its name. */
+export const NAMES = ["alpha", "beta", "delta"] as const;
+
+/** Two platforms: one whose list has states, and one whose list has none, with an app of the same name. */
+export function createPlatforms(deps: { readonly clock: Clock; readonly chance: Chance }) {
+  const first = createScriptedPlatform({
+    ...deps,
+    name: "first",
+    listHasState: true,
+    firstPort: 20_000,
+    apps: ["alpha", "beta", "gamma"].map((id) => ({ id, key: id })),
+  });
+  const second = createScriptedPlatform({
+    ...deps,
+    name: "second",
+    listHasState: false,
+    firstPort: 40_000,
+    apps: [
+      { id: "id-3", key: "alpha", aliases: ["app-3"] },
+      { id: "id-4", key: "delta", aliases: ["app-4"] },
+    ],
+  });
+  return [first, second] as const;
+}
 
 /** What became of one request. */
 export type Fate = "open" | "served" | "told" | "left";
 
 export interface World {
-  readonly platform: ScriptedPlatform;
+  readonly platforms: readonly ScriptedPlatform[];
   readonly events: PaastisEvent[];
   readonly fates: Fate[];
   /** What Paastis said itself, in order. */
@@ -33,7 +62,13 @@ export interface World {
   vetoStops(isOn: boolean): void;
   /** kill -9, then a new start from what the registry holds. */
   restart(): Promise<void>;
+  /** The app that a label leads to. */
   app(key: string): App | null;
+  appOf(platform: ScriptedPlatform, id: string): App | null;
+  /** Says whose app has a key that several want; `null`: the order says so. */
+  setRule(key: string, provider: string | null): void;
+  /** What the rules say about a key now. */
+  ruleOf(key: string): string | null;
   held(): number;
   readonly violations: string[];
 }
@@ -41,15 +76,16 @@ export interface World {
 export async function createWorld(deps: {
   readonly clock: VirtualClock;
   readonly chance: Chance;
-  readonly platform: ScriptedPlatform;
+  readonly platforms: readonly ScriptedPlatform[];
 }): Promise<World> {
-  const { clock, chance, platform } = deps;
+  const { clock, chance, platforms } = deps;
   const registry = createMemoryRegistry();
   const events: PaastisEvent[] = [];
   const fates: Fate[] = [];
   const told: string[] = [];
   const violations: string[] = [];
   const lastEndMs = new Map<string, number>();
+  const rules = new Map<string, string>();
   let startedMs = 0;
   const leavers = new Map<number, () => void>();
   const watches = chance.happens(0.5);
@@ -57,22 +93,25 @@ export async function createWorld(deps: {
   let generation = 0;
   let core = await startCore();
 
-  platform.onSleep = (id) => {
-    const app = core.table.byKey(id);
+  for (const platform of platforms) platform.onSleep = (id) => checkStop(platform, id);
+
+  function checkStop({ name: provider }: ScriptedPlatform, id: string): void {
+    const app = core.table.byRef({ provider, id });
     // What a failed wake left half-started is stopped while those who asked for it still wait.
     if (app === null || app.state.kind === "waking") return;
+    if (core.table.byKey(app.key) !== app) violations.push(`${id} was stopped without a key`);
     if (isInUse(app)) violations.push(`${id} was stopped while in use`);
-    const order = events.findLast((event) => event.app === id && event.name === "APP_STOPPING");
+    const order = events.findLast((event) => event.ref.id === id && event.name === "APP_STOPPING");
     const maxIdleMs = app.policy.maxIdleMs ?? 0;
-    if (order?.cause.kind === "sweep" && clock.now() - unusedSince(id) < maxIdleMs) {
-      violations.push(`${id} was stopped ${clock.now() - unusedSince(id)} ms after its last use`);
+    if (order?.cause.kind === "sweep" && clock.now() - unusedSince(app) < maxIdleMs) {
+      violations.push(`${id} was stopped ${clock.now() - unusedSince(app)} ms after its last use`);
     }
-  };
+  }
 
   /** By the test's own books: when the last request for the app, or for one that links to it, ended. */
-  function unusedSince(key: string): number {
-    const users = key === "gamma" ? [key] : ["alpha", "beta"];
-    return Math.max(startedMs, ...users.map((user) => lastEndMs.get(user) ?? 0));
+  function unusedSince(app: App): number {
+    const users = [app, ...app.linkedFrom];
+    return Math.max(startedMs, ...users.map(({ ref }) => lastEndMs.get(refKey(ref)) ?? 0));
   }
 
   async function startCore() {
@@ -81,9 +120,10 @@ export async function createWorld(deps: {
     const made = buildCore({
       clock,
       chance,
-      platform,
+      platforms,
       registry: facade(registry, () => isAlive),
-      provider: platform.provider({ isAlive: () => isAlive, watches }),
+      providers: platforms.map((one) => one.provider({ isAlive: () => isAlive, watches })),
+      ruleOf,
       onEvent: (event) => {
         if (isAlive) events.push(event);
       },
@@ -100,6 +140,14 @@ export async function createWorld(deps: {
         void made.lifecycle.close();
       },
     };
+  }
+
+  function ruleOf(key: string): string | null {
+    return rules.get(key) ?? null;
+  }
+
+  function answers(origin: string): boolean {
+    return platforms.some((platform) => platform.answers(origin));
   }
 
   function request(
@@ -136,7 +184,7 @@ export async function createWorld(deps: {
       });
     };
     const forward = (exchange: Exchange): void => {
-      if (!platform.answers(exchange.target.origin)) {
+      if (!answers(exchange.target.origin)) {
         const failure = { kind: "unreachable", message: "refused", replayable: true } as const;
         carry(mine.handler.failed(exchange, failure));
         return;
@@ -145,7 +193,7 @@ export async function createWorld(deps: {
       const finish = (fate: Fate) => {
         if (isOver || born !== generation) return;
         isOver = true;
-        lastEndMs.set(key, clock.now());
+        lastEndMs.set(refKey(exchange.app.ref), clock.now());
         mine.handler.release(exchange);
         settle(fate);
       };
@@ -156,7 +204,7 @@ export async function createWorld(deps: {
   }
 
   return {
-    platform,
+    platforms,
     events,
     fates,
     told,
@@ -187,14 +235,22 @@ export async function createWorld(deps: {
         if (fates[number] === "open") fates[number] = "left";
       }
       leavers.clear();
-      for (const machine of platform.machines.values()) {
+      for (const machine of platforms.flatMap(({ machines }) => [...machines.values()])) {
         machine.operations = 0;
         machine.wakesAllowed += 1;
+        machine.wokeUnseen = false;
       }
       await registry.close();
       core = await startCore();
     },
     app: (key) => core.table.byKey(key),
+    appOf: ({ name: provider }, id) => core.table.byRef({ provider, id }),
+    setRule(key, provider) {
+      if (provider === null) rules.delete(key);
+      else rules.set(key, provider);
+      core.reconciler.applyPolicies();
+    },
+    ruleOf,
     held: () => core.gate.held(),
   };
 }
@@ -202,14 +258,15 @@ export async function createWorld(deps: {
 function buildCore(deps: {
   readonly clock: VirtualClock;
   readonly chance: Chance;
-  readonly platform: ScriptedPlatform;
+  readonly platforms: readonly ScriptedPlatform[];
   readonly registry: Registry;
-  readonly provider: ReturnType<ScriptedPlatform["provider"]>;
+  readonly providers: readonly Provider[];
+  readonly ruleOf: (key: string) => string | null;
   readonly onEvent: (event: PaastisEvent) => void;
   readonly isVeto: () => boolean;
   readonly violations: string[];
 }) {
-  const { clock, chance, platform, registry, provider, violations } = deps;
+  const { clock, chance, platforms, registry, providers, ruleOf, violations } = deps;
   const log = {
     debug: () => undefined,
     info: () => undefined,
@@ -229,7 +286,7 @@ function buildCore(deps: {
     random: chance.next,
     log,
     registry,
-    providers: [provider],
+    providers,
     events,
     hooks: {
       async run(name) {
@@ -239,10 +296,14 @@ function buildCore(deps: {
       close: async () => undefined,
     },
     async probe({ target }) {
-      const healthy = platform.answers(target.origin);
+      const healthy = platforms.some((platform) => platform.answers(target.origin));
       return { healthy, saw: healthy ? "200" : "refused" };
     },
     policyOf: ({ key }) => policyFor(key),
+    seatRuleOf(key) {
+      const provider = ruleOf(key);
+      return provider === null ? null : { provider, rule: "rules[0]" };
+    },
     keyOf: (label) => label,
     defaultKey: null,
     showAppOutput: "local",

@@ -25,11 +25,12 @@ export function createStubProvider(
     readonly watches?: boolean;
     readonly sleepAfterFailedWake?: boolean;
     readonly listsDeclaredApps?: boolean;
+    readonly listHasState?: boolean;
     readonly isDownAnswer?: Provider["isDownAnswer"];
   } = {},
 ): StubProvider {
   const { name = "stub", watches = true, sleepAfterFailedWake = false, isDownAnswer } = options;
-  const { listsDeclaredApps = true } = options;
+  const { listsDeclaredApps = true, listHasState = true } = options;
   const up = new Set<string>();
   const ids = new Set<string>();
   const calls: string[] = [];
@@ -67,6 +68,7 @@ export function createStubProvider(
     name,
     capabilities: {
       listsDeclaredApps,
+      listHasState,
       wakeTimeoutMs: 20_000,
       sleepTimeoutMs: 10_000,
       sleepAfterFailedWake,

@@ -1,0 +1,160 @@
+/** Gives every app we know its key, as often as apps, their names, or the rules change. */
+
+import type { Activity } from "./activity.ts";
+import type { App, AppRef, Policy } from "./app.ts";
+import { refKey } from "./app.ts";
+import type { AppTable } from "./app-table.ts";
+import type { LastSaid } from "./last-said.ts";
+import { createLastSaid } from "./last-said.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { Log } from "./log.ts";
+import type { Provider } from "./providers/provider.ts";
+import type { Claimant, SeatConflict, SeatRule } from "./seats.ts";
+import { assignSeats, describeConflict, mergeOrder } from "./seats.ts";
+
+/** What an app wants to be called. */
+export interface Wanted {
+  readonly key: string;
+  readonly aliases: readonly string[];
+}
+
+/** Who is called what. Nothing changes in the table before `settle`. */
+export interface Seating {
+  /** Notes what an app is called on its platform. */
+  claim(app: App, wanted: Wanted): void;
+  /** Notes in which order a provider lists its apps. */
+  order(provider: string, ids: readonly string[]): void;
+  /** The app is gone. */
+  forget(app: App): void;
+  /** Seats everybody anew, and gives everybody the policy of their key. */
+  settle(): void;
+  /** The same, where anything was noted since the last time. */
+  settleChanges(): void;
+  /** Says which apps want the same key, where that is news. */
+  report(): void;
+}
+
+/** Everything seating needs from outside. */
+export interface SeatingDeps {
+  /** In the fixed order: who comes first has a key that several want. */
+  readonly providers: readonly Provider[];
+  readonly table: AppTable;
+  readonly lifecycle: Lifecycle;
+  readonly activity: Activity;
+  readonly log: Log;
+  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  /** What the rules say about a key that several want. Left out: they say nothing. */
+  readonly seatRuleOf?: (key: string) => SeatRule | null;
+  /** Called when a key may lead elsewhere. */
+  readonly onChange: () => void;
+  /** Called with each app that goes by another key now. */
+  readonly onRenamed: (app: App) => void;
+}
+
+interface Contender extends Claimant {
+  readonly app: App;
+}
+
+interface SeatingContext extends SeatingDeps {
+  readonly wanted: Map<string, Wanted>;
+  /** Ids by provider, in the order of its lists. */
+  readonly orders: Map<string, readonly string[]>;
+  readonly said: LastSaid;
+  conflicts: readonly SeatConflict<Contender>[];
+  /** Whether anything was noted since everybody was seated. */
+  isChanged: boolean;
+}
+
+/** Seats nobody yet. */
+export function createSeating(deps: SeatingDeps): Seating {
+  const context: SeatingContext = {
+    ...deps,
+    wanted: new Map(),
+    orders: new Map(),
+    said: createLastSaid(),
+    conflicts: [],
+    isChanged: false,
+  };
+  return {
+    claim: (app, wanted) => claim(context, app, inLowerCase(wanted)),
+    order: (provider, ids) => order(context, provider, ids),
+    forget(app) {
+      context.wanted.delete(refKey(app.ref));
+      context.isChanged = true;
+    },
+    settle: () => settle(context),
+    settleChanges() {
+      if (context.isChanged) settle(context);
+    },
+    report: () => report(context),
+  };
+}
+
+function claim(context: SeatingContext, app: App, wanted: Wanted): void {
+  const ref = refKey(app.ref);
+  const before = context.wanted.get(ref);
+  if (before?.key === wanted.key && isSame(before.aliases, wanted.aliases)) return;
+  context.wanted.set(ref, wanted);
+  context.isChanged = true;
+}
+
+function order(context: SeatingContext, provider: string, ids: readonly string[]): void {
+  const before = context.orders.get(provider) ?? [];
+  const isKnown = (id: string) => context.table.byRef({ provider, id }) !== null;
+  const after = mergeOrder(before, ids, isKnown);
+  if (isSame(before, after)) return;
+  context.orders.set(provider, after);
+  context.isChanged = true;
+}
+
+function isSame(before: readonly string[], after: readonly string[]): boolean {
+  return before.length === after.length && before.every((text, index) => text === after[index]);
+}
+
+function inLowerCase({ key, aliases }: Wanted): Wanted {
+  return { key: key.toLowerCase(), aliases: aliases.map((alias) => alias.toLowerCase()) };
+}
+
+function settle(context: SeatingContext): void {
+  const { table, activity, lifecycle } = context;
+  context.isChanged = false;
+  const seatedBefore = new Set(table.all());
+  const keysBefore = table.known().map((app) => [app, app.key] as const);
+  const contenders = context.providers.flatMap((provider) => contendersOf(context, provider));
+  const seats = assignSeats(contenders, context.seatRuleOf ?? (() => null));
+  context.conflicts = seats.conflicts;
+  table.seat({
+    holders: new Map([...seats.holders].map(([key, { app }]) => [key, app])),
+    keys: new Map([...seats.keys].map(([{ app }, key]) => [app, key])),
+  });
+  table.applyPolicies(context.policyOf);
+  context.onChange();
+  for (const [app, key] of keysBefore) if (app.key !== key) context.onRenamed(app);
+  const seated = new Set(table.all());
+  // Nobody could ask for it: it has not been idle so long because nobody wanted it.
+  for (const app of seated) if (!seatedBefore.has(app)) activity.restart(app);
+  for (const app of seatedBefore) if (!seated.has(app)) lifecycle.cancelDrain(app);
+}
+
+function contendersOf(context: SeatingContext, { name }: Provider): readonly Contender[] {
+  const { table, orders, wanted } = context;
+  const apps = new Map(
+    table.known().flatMap((app) => (app.ref.provider === name ? [[app.ref.id, app]] : [])),
+  );
+  const ids = new Set([...(orders.get(name) ?? []), ...apps.keys()]);
+  return [...ids].flatMap((id) => {
+    const app = apps.get(id);
+    if (app === undefined) return [];
+    const { key, aliases } = wanted.get(refKey(app.ref)) ?? { key: app.key, aliases: [] };
+    return { app, ref: app.ref, key, aliases };
+  });
+}
+
+function report({ conflicts, said, log }: SeatingContext): void {
+  for (const conflict of conflicts) {
+    const { why, next } = describeConflict(conflict);
+    if (!said.isNews(conflict.key, why)) continue;
+    log.warn({ app: conflict.key, reason: why, next }, "several apps want the same key");
+  }
+  said.keepOnly(new Set(conflicts.map(({ key }) => key)));
+}
