@@ -7,7 +7,13 @@ const DECLARED_ONLY: ReadonlySet<ProviderName> = new Set<ProviderName>(["process
 
 /** One sentence each. */
 export function doubtsAbout(config: Config): string[] {
-  return [...strangers(config), ...sharedPorts(config)];
+  return [...strangers(config), ...sharedPorts(config), ...oddRegions(config)];
+}
+
+/** New regions come without notice, but all names so far have this form. */
+function oddRegions({ scalingo }: Config): string[] {
+  const odd = (scalingo?.regions ?? []).filter((region) => !/^[a-z]+-[a-z0-9-]+$/.test(region));
+  return odd.map((region) => `PROVIDER_REGION has "${region}": is it a region, such as osc-fr1?`);
 }
 
 /** Names of apps that do not exist. */
@@ -15,10 +21,10 @@ function strangers(config: Config): string[] {
   const { defaultApp, providers } = config;
   const keys = new Set(config.apps.apps.map(({ key }) => key));
   const doubts: string[] = [];
+  if (!providers.every((provider) => DECLARED_ONLY.has(provider))) return doubts;
   if (defaultApp !== null && !keys.has(defaultApp)) {
     doubts.push(`DEFAULT_APP is "${defaultApp}", but no app of that key is declared`);
   }
-  if (!providers.every((provider) => DECLARED_ONLY.has(provider))) return doubts;
   for (const key of config.ignoredApps) {
     if (keys.has(key)) continue;
     doubts.push(`REGISTRY_IGNORED_APPS names "${key}", but no app of that key is declared`);

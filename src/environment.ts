@@ -1,7 +1,8 @@
 /** Reads every environment variable into a typed value, with its problems. */
 
 import { nearest } from "./nearest.ts";
-import { VARIABLES, type Variable } from "./variables.ts";
+import type { Variable } from "./variable.ts";
+import { VARIABLES } from "./variables.ts";
 
 /** The value of every variable. */
 export type EnvironmentValues = {

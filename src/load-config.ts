@@ -8,6 +8,7 @@ import { parseDotenv } from "./dotenv-file.ts";
 import { type EnvironmentValues, type Layer, ownNames, readEnvironment } from "./environment.ts";
 import { PaastisError } from "./errors.ts";
 import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
+import { accountProblems, accountsOf } from "./platform-config.ts";
 import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
 import { codeOf, readTextFile, whyUnreadable } from "./text-file.ts";
 
@@ -63,6 +64,7 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
   const problems = [
     ...environment.problems,
     ...contradictions(environment.values),
+    ...accountProblems(environment.values),
     ...dotenv.problems,
     ...apps.problems,
   ];
@@ -172,7 +174,7 @@ function toConfig(
     sweepCron: values.sweepCron,
     maxIdleMs: values.maxIdleMs,
     providers: withDeclared(values.providers, apps),
-    providerRegion: values.providerRegion,
+    ...accountsOf(values),
     hooks: {
       beforeStart: values.hookBeforeStart,
       afterStart: values.hookAfterStart,
@@ -182,7 +184,7 @@ function toConfig(
     },
     logLevel: values.logLevel,
     defaultApp: values.defaultApp,
-    engine: values.engine ?? "fetch",
+    engine: values.engine ?? (values.http2 ? "fetch" : "socket"),
     listener: {
       tls: tlsFilesOf(sources, values),
       http2: values.http2,

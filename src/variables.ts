@@ -1,6 +1,7 @@
 /** The table of environment variables: names, defaults, what is allowed, and what each is for. */
 
 import { PROVIDER_NAMES, type ProviderName } from "./config.ts";
+import { PROVIDER_VARIABLES } from "./provider-variables.ts";
 import {
   addressRanges,
   bytes,
@@ -14,37 +15,14 @@ import {
   minutes,
   oneOf,
   onOff,
-  type Parser,
   someOf,
   text,
   wholeNumber,
 } from "./setting-parsers.ts";
-
-/** One environment variable. */
-export interface Variable<T> {
-  readonly name: string;
-  /** Other names it may be given by. */
-  readonly aliases: readonly string[];
-  /** The flag that wins over it; `null`: none. */
-  readonly flag: string | null;
-  readonly parser: Parser<T>;
-  /** The value when it is not set. */
-  readonly fallback: T;
-  /** The default as the README shows it. */
-  readonly defaultText: string;
-  /** It must be set. */
-  readonly required: boolean;
-  /** Its value may hold a secret and never appears in a message. */
-  readonly secret: boolean;
-  /** One sentence: what for, in which unit. */
-  readonly doc: string;
-}
+import { type Variable, variable } from "./variable.ts";
 
 /** Words that are planned, so that they get a better answer than a typing mistake. */
-const LATER_PROVIDERS = [
-  ...["ports", "docker", "kubernetes", "heroku", "scalingo", "clever-cloud", "render", "fly"],
-  "upsun",
-];
+const LATER_PROVIDERS = ["ports", "docker", "kubernetes", "render", "fly", "upsun"];
 const COUNT_MAX = 1_000_000;
 /** More than any server takes; a head is in memory as a whole. */
 const HEAD_BYTES_MAX = 1024 * 1024;
@@ -59,12 +37,7 @@ export const VARIABLES = {
     required: true,
     doc: "The providers whose apps are looked after, one or several.",
   }),
-  providerRegion: variable<string | null>({
-    name: "PROVIDER_REGION",
-    parser: text("the name of a region"),
-    fallback: null,
-    doc: "The region of the provider's API, where it has several.",
-  }),
+  ...PROVIDER_VARIABLES,
   host: variable({
     name: "HOST",
     flag: "--host",
@@ -181,8 +154,8 @@ export const VARIABLES = {
     name: "ENGINE",
     parser: oneOf(["fetch", "socket"]),
     fallback: null,
-    defaultText: "`fetch`",
-    doc: "What carries the bytes: fetch, the runtime's own server, or socket, byte-exact and still on trial.",
+    defaultText: "`socket`; with `HTTP2`: `fetch`",
+    doc: "What carries the bytes: socket, byte-exact, or fetch, the runtime's own server, for HTTP/2 and as the fallback.",
   }),
   keepAliveMs: variable({
     name: "SERVER_KEEPALIVE_TIMEOUT",
@@ -306,19 +279,6 @@ export const VARIABLES = {
     doc: "How much is logged.",
   }),
 } as const;
-
-function variable<T>(
-  row: Pick<Variable<T>, "name" | "parser" | "fallback" | "doc"> & Partial<Variable<T>>,
-): Variable<T> {
-  return {
-    aliases: [],
-    flag: null,
-    required: false,
-    secret: false,
-    defaultText: row.fallback === null ? "none" : `\`${String(row.fallback)}\``,
-    ...row,
-  };
-}
 
 function hook(name: string, when: string): Variable<string | null> {
   return variable<string | null>({

@@ -93,7 +93,7 @@ rules:
     });
     expect({ out, status }).toEqual({ out: "", status: 78 });
     expect(err.split("\n").filter((line) => line.startsWith("  - "))).toEqual([
-      "  - PROVIDER_NAME is required: set it to one or several of process, http, separated by commas",
+      "  - PROVIDER_NAME is required: set it to one or several of process, http, scalingo, heroku, clever-cloud, separated by commas",
       '  - --port must be a whole number from 0 to 65535: it is "80a"',
       "  - my.yml, line 2: rules[0].app_max_idle_tim is not a known key: did you mean app_max_idle_time?",
       "  - my.yml, line 2: rules[0] needs `pattern`",

@@ -5,15 +5,23 @@ import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { policyFor } from "../rules.ts";
 import { type ConfigFlags, configFrom } from "./config-flags.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { count, type Row, section, table } from "./table.ts";
 
-type Row = readonly string[];
+/** Flags of `check`. */
+export interface CheckFlags extends ConfigFlags {
+  /** Try the credentials of platforms, too. */
+  readonly online?: true;
+}
 
-/** @returns the exit status: 0 when the configuration can be used, 78 when not */
-export function runCheck(flags: ConfigFlags, surroundings: Surroundings): number {
+/** @returns the exit status: 0 when the configuration can be used, 78 when not, 1 when a credential cannot */
+export async function runCheck(flags: CheckFlags, surroundings: Surroundings): Promise<number> {
   const loaded = configFrom(flags, surroundings);
   if (typeof loaded === "number") return loaded;
   surroundings.writeOut(summaryOf(loaded.config));
-  return 0;
+  if (flags.online !== true) return 0;
+  // Only this needs the platforms.
+  const { tryAccounts } = await import("./check-online.ts");
+  return await tryAccounts(loaded.config, surroundings);
 }
 
 function summaryOf(config: Config): string {
@@ -95,27 +103,4 @@ function describeRule(rule: Rule): Row {
 function idle(ms: number): string {
   if (ms === 0) return "as soon as a sweep finds it unused";
   return ms < 60_000 ? `after ${ms / 1000} s` : `after ${ms / 60_000} min`;
-}
-
-function count(number: number, noun: string): string {
-  if (number === 0) return `No ${noun}s`;
-  return number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
-}
-
-function section(title: string, rows: readonly Row[]): string {
-  return `\n${title}\n${table(rows)}`;
-}
-
-/** Columns as wide as their widest cell; the last is ragged. */
-function table(rows: readonly Row[]): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    });
-  }
-  return rows
-    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`)
-    .map((line) => `${line.trimEnd()}\n`)
-    .join("");
 }

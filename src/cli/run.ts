@@ -4,7 +4,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../../package.json" with { type: "json" };
 import { EXIT_CONFIG, messageOf, PaastisError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
-import { runCheck } from "./check.ts";
+import { type CheckFlags, runCheck } from "./check.ts";
 import { addConfigFlags, type ConfigFlags } from "./config-flags.ts";
 import { runSchema } from "./schema.ts";
 import { runServe } from "./serve.ts";
@@ -59,8 +59,9 @@ function createProgram(surroundings: Surroundings, outcome: { status: number }):
   const check = program
     .command("check")
     .description("check the configuration, say what it means, and exit")
-    .action((flags: ConfigFlags) => {
-      outcome.status = runCheck(flags, surroundings);
+    .option("--online", "try each credential with one harmless call as well")
+    .action(async (flags: CheckFlags) => {
+      outcome.status = await runCheck(flags, surroundings);
     });
   program
     .command("schema")

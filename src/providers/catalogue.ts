@@ -2,15 +2,18 @@
 
 import type { Clock } from "../clock.ts";
 import type { Config, Declaration, HttpDeclaration, ProcessDeclaration } from "../config.ts";
-import { assertNever } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { createHttpProvider } from "./http.ts";
+import { createPlatform } from "./platforms.ts";
 import { createProcessProvider } from "./process.ts";
 import type { Provider } from "./provider.ts";
 
 /** Everything providers are made of. */
 export interface CatalogueDeps {
-  readonly config: Pick<Config, "providers" | "childEnvironment">;
+  readonly config: Pick<
+    Config,
+    "providers" | "childEnvironment" | "scalingo" | "heroku" | "cleverCloud"
+  >;
   /** The apps that `paastis.yml` declares now. */
   readonly declarations: () => readonly Declaration[];
   /** Absolute; `null` when nothing can be written. */
@@ -44,7 +47,7 @@ async function createProvider(
     case "http":
       return createHttpProvider({ declarations: () => deps.declarations().filter(isHttp) });
     default:
-      return assertNever(name);
+      return createPlatform(name, { ...deps, fetch });
   }
 }
 

@@ -15,6 +15,7 @@ export function createHttpProvider(deps: {
     name: "http",
     capabilities: {
       listsDeclaredApps: true,
+      listHasState: true,
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       // Never used, as a sleep is never asked for.
       sleepTimeoutMs: WAKE_TIMEOUT_MS,

@@ -92,6 +92,7 @@ function providerOf(context: ProcessContext): Provider {
     name: "process",
     capabilities: {
       listsDeclaredApps: true,
+      listHasState: true,
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       get sleepTimeoutMs() {
         return sleepTimeoutMs(context);

@@ -1,0 +1,49 @@
+/** From the name of a platform to its provider: the one place that knows all platforms. */
+
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import { assertNever } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { createCleverCloudProvider } from "./clever-cloud.ts";
+import { createHerokuProvider } from "./heroku.ts";
+import type { PlatformFetch } from "./platform-api.ts";
+import type { Provider } from "./provider.ts";
+import { createScalingoProvider } from "./scalingo.ts";
+
+/** Providers that call the API of a platform with an account. */
+export type PlatformName = Exclude<Config["providers"][number], "process" | "http">;
+
+/** Everything platforms are made of. */
+export interface PlatformDeps {
+  readonly config: Pick<Config, "scalingo" | "heroku" | "cleverCloud">;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly fetch: PlatformFetch;
+}
+
+/** Whether a provider is one of a platform. */
+export function isPlatform(name: Config["providers"][number]): name is PlatformName {
+  return name !== "process" && name !== "http";
+}
+
+/** The provider; nothing is sent yet. @throws Error when the configuration has no account for it */
+export function createPlatform(name: PlatformName, deps: PlatformDeps): Provider {
+  const { config, ...tools } = deps;
+  switch (name) {
+    case "scalingo":
+      return createScalingoProvider({ ...tools, config: accountOf(name, config.scalingo) });
+    case "heroku":
+      return createHerokuProvider({ ...tools, config: accountOf(name, config.heroku) });
+    case "clever-cloud":
+      return createCleverCloudProvider({ ...tools, config: accountOf(name, config.cleverCloud) });
+    default:
+      return assertNever(name);
+  }
+}
+
+/** Reading the configuration has made sure of it. */
+function accountOf<T>(name: PlatformName, account: T | null): T {
+  if (account === null) throw new Error(`there is no account for ${name}`);
+  return account;
+}

@@ -1,0 +1,37 @@
+/** What an environment variable of ours is: a row of the tables. */
+
+import type { Parser } from "./setting-parsers.ts";
+
+/** One environment variable. */
+export interface Variable<T> {
+  readonly name: string;
+  /** Other names it may be given by. */
+  readonly aliases: readonly string[];
+  /** The flag that wins over it; `null`: none. */
+  readonly flag: string | null;
+  readonly parser: Parser<T>;
+  /** The value when it is not set. */
+  readonly fallback: T;
+  /** The default as the README shows it. */
+  readonly defaultText: string;
+  /** It must be set. */
+  readonly required: boolean;
+  /** Its value may hold a secret and never appears in a message. */
+  readonly secret: boolean;
+  /** One sentence: what for, in which unit. */
+  readonly doc: string;
+}
+
+/** A row, with what most rows have in common filled in. */
+export function variable<T>(
+  row: Pick<Variable<T>, "name" | "parser" | "fallback" | "doc"> & Partial<Variable<T>>,
+): Variable<T> {
+  return {
+    aliases: [],
+    flag: null,
+    required: false,
+    secret: false,
+    defaultText: row.fallback === null ? "none" : `\`${String(row.fallback)}\``,
+    ...row,
+  };
+}
