@@ -95,6 +95,7 @@ async function untilClaimed(
 
 async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
   const found = await lookFirst(wake);
+  if (found === null && (await answersUnasked(wake))) return finish(wake, lastTargetOf(wake));
   if (found?.phase === "blocked") throw new Error(blockedBecause(found));
   if (found?.phase === "unmanaged") return await findUnmanaged(wake, found);
   if (found?.phase === "awake" && found.target !== null) {
@@ -116,6 +117,29 @@ async function lookFirst({ context, app, before, signal }: Wake): Promise<Observ
   return (
     (await look(context, app, signal)) ?? (isHindered ? (lastWord?.observation ?? null) : null)
   );
+}
+
+/** How long an app has to show that it is up while its platform cannot be asked, ms. */
+const UNASKED_MS = 5_000;
+
+/** Whether an app of which nobody can say how it is answers where it was last: then it needs no wake. */
+async function answersUnasked({ context, app, before, signal }: Wake): Promise<boolean> {
+  if (before.kind !== "unknown" || app.lastTarget === null) return false;
+  const limit = deadline(context.clock, UNASKED_MS, { reason: "no answer", parent: signal });
+  try {
+    return (await context.probe(app, app.lastTarget, limit.signal)).healthy;
+  } catch {
+    // The probe was given up; when the wake was, too, that ends it here.
+    signal.throwIfAborted();
+    return false;
+  } finally {
+    limit.end();
+  }
+}
+
+function lastTargetOf({ app }: Wake): Target {
+  if (app.lastTarget === null) throw new Error("the provider does not say where it answers");
+  return app.lastTarget;
 }
 
 /** Nothing can be woken, but it may answer all the same. */

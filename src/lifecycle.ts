@@ -55,6 +55,8 @@ export interface Lifecycle {
    *   out for what a provider reports by itself, as it happens.
    */
   observe(app: App, seen: Seen): void;
+  /** Its provider's list says where the app answers when it is up, and not whether it is. */
+  locate(app: App, target: Target): void;
   /** The app is gone from its provider: ends what still runs for it, once nobody uses it. Never rejects. */
   retire(app: App, cause: Cause): Promise<void>;
   /** When the wake under way was asked for, ms since the epoch; `null` when none is. */
@@ -79,6 +81,10 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     cancelDrain: (app) => cancelDrain(context, app),
     sleep: (app, order) => putToSleep(context, app, order),
     observe: (app, seen) => observe(context, app, seen),
+    locate(app, target) {
+      // Of an app that is up only a look can tell that it has moved.
+      if (app.state.kind !== "awake" && app.state.kind !== "draining") app.lastTarget = target;
+    },
     retire: (app, cause) => track(context, retire(context, app, cause)),
     wakeAskedMs(app) {
       const run = runOf(context, app);

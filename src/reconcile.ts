@@ -247,6 +247,7 @@ function see(
   const { app, listing, since } = seen;
   const { observation } = listing;
   if (observation !== null) context.lifecycle.observe(app, { observation, since });
+  else if (listing.target) context.lifecycle.locate(app, listing.target);
 }
 
 /** Tells of an app that was not known in an earlier run either, and remembers it. */

@@ -79,6 +79,11 @@ export function createGate(deps: GateDeps): Gate {
   };
 }
 
+/** Asks for nothing to be done (RFC 9110, section 9.2.1), so that it can be asked again elsewhere. */
+function isSafe(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS";
+}
+
 /** The caller holds a lease already. */
 function admit(context: GateContext, caller: Caller): Admission {
   const { app } = caller;
@@ -94,8 +99,11 @@ function admit(context: GateContext, caller: Caller): Admission {
       context.lifecycle.cancelDrain(app);
       return exchange(caller, state.target);
     case "unknown":
-      // Nobody could say that it is down: try where it was last, and wake it when that fails.
-      if (app.lastTarget !== null && caller.failures === 0) return exchange(caller, app.lastTarget);
+      // Nobody could say that it is down: try where it was last, and wake it when that fails. What cannot be tried
+      // twice waits for a look: a platform answers it with its own page when the app is down.
+      if (app.lastTarget !== null && caller.failures === 0 && isSafe(caller.head.method)) {
+        return exchange(caller, app.lastTarget);
+      }
       return hold(context, caller);
     case "failed":
       if (context.clock.now() < state.retryAtMs) {

@@ -48,6 +48,42 @@ function told({ decision }: { readonly decision: Decision | null }) {
   };
 }
 
+describe("an app of which nobody knows how it is", () => {
+  const unreachable = async () => {
+    throw new ProviderError("unavailable", "503");
+  };
+
+  test("unknown: its list says where it answers, and a harmless request tries there at once", async () => {
+    const { world, app, provider } = platformWorld(UNKNOWN);
+    const target = sampleTarget("shop");
+    const listing = { id: "shop", key: "shop", sleepsByItself: false, observation: null, target };
+    provider.script.list = async () => [listing];
+    provider.script.observe = unreachable;
+    await world.core.reconciler.run(CAUSE);
+    expect([app.state.kind, app.lastTarget]).toEqual(["unknown", target]);
+    expect(ask(world).decision).toMatchObject({ kind: "forward", target });
+  });
+
+  test("unknown: what must not be asked twice waits until somebody has looked", async () => {
+    const { world, app, clock, provider } = platformWorld(UNKNOWN);
+    app.lastTarget = sampleTarget("shop");
+    const admission = world.core.handler.admit(headFor("shop", { method: "POST" }));
+    expect(admission.kind).toBe("held");
+    await clock.advance(100);
+    expect([app.state.kind, provider.calls]).toEqual(["awake", ["wake shop"]]);
+  });
+
+  test("unknown: while its platform cannot be asked, an app that answers is up and is not woken", async () => {
+    const { world, app, clock, provider } = platformWorld(UNKNOWN);
+    app.lastTarget = sampleTarget("shop");
+    provider.up.add("shop");
+    provider.script.observe = unreachable;
+    world.core.handler.admit(headFor("shop", { method: "POST" }));
+    await clock.advance(100);
+    expect([app.state.kind, provider.calls]).toEqual(["awake", []]);
+  });
+});
+
 describe("a wake that takes minutes", () => {
   test("long wake: who asks is told to come back, the wake goes on, the next one joins it, and all are served", async () => {
     const { world, app, clock, provider } = platformWorld();

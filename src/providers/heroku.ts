@@ -113,6 +113,7 @@ function listingOf({ seen }: HerokuContext, { id, name, target }: HerokuApp): Li
     id,
     key: name.toLowerCase(),
     observation,
+    target,
     sleepsByItself: seen.get(id)?.sleepsByItself ?? false,
   };
 }

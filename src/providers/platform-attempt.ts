@@ -35,8 +35,9 @@ export async function attempt(order: AttemptOrder): Promise<RawAnswer | Broken> 
       headers: order.headers,
       ...(order.payload === null ? {} : { body: order.payload }),
       redirect: "manual",
-      // A connection that was used before may die under a call, and the runtime then sends DELETE once more by itself.
-      keepalive: order.method === "GET",
+      // A connection that was used before may die under a call. The runtime then sends GET, PUT and DELETE once more by
+      // itself: a stop twice, or a signature whose nonce the platform has seen.
+      keepalive: false,
       timeout: false,
       signal: limit.signal,
     });

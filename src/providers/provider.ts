@@ -39,6 +39,8 @@ export interface Listing {
   readonly aliases?: readonly string[];
   /** `null` when the list call carries no state: the app is then observed on its own, now and then. */
   readonly observation: Observation | null;
+  /** Where it answers when it is up, as a list without state may still say. */
+  readonly target?: Target | null;
   /** The platform sleeps and wakes the app by itself: a wake is a forward, a sleep is never asked for. */
   readonly sleepsByItself: boolean;
 }
