@@ -144,7 +144,8 @@ function partOf(
     }),
     ...(preserveHost !== undefined && { preserveHost }),
     ...(tlsVerify !== undefined && { tlsVerify }),
-    ...(tlsCa !== undefined && { tlsCa }),
+    // Who names an authority wants it to be asked, whatever an earlier rule said.
+    ...(tlsCa !== undefined && { tlsCa, tlsVerify: tlsVerify ?? true }),
   };
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json" with { type: "json" };
+import { CERTIFICATE } from "./support/certificate.ts";
 import { PRIVATE_CA } from "./support/private-ca.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
@@ -83,6 +84,15 @@ rules:
     expect(out).toMatch(/listens on +\[::1\]:8081\n/);
     expect(out).toMatch(/providers +http\n/);
     expect(out).toMatch(/sleeps +after 30 s; /);
+  });
+
+  test("a certificate that cannot be used is a problem", async () => {
+    using folder = tempDir();
+    writeFileSync(folder.file("cert.pem"), CERTIFICATE);
+    writeFileSync(folder.file("key.pem"), "none");
+    const env = { ...PROCESS, TLS_CERT: "cert.pem", TLS_KEY: "key.pem" };
+    const { err, status } = await run(["check"], { cwd: folder.path, env });
+    expect({ status, err }).toEqual({ status: 78, err: expect.stringContaining("private key") });
   });
 
   test("all problems together and exit 78", async () => {

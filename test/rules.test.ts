@@ -123,6 +123,18 @@ test("rules: of several names the last wins, nothing is resolved twice, and an e
   expect(resolveLabel("x", rules)).toBe("x");
 });
 
+test("rules: who names a CA has certificates verified, unless the same entry says otherwise", () => {
+  const off = { tlsVerify: false };
+  const policyOf = (declared: Settings) =>
+    policyFor(
+      { key: "shop", declared },
+      { rules: [rule(".", off)], maxIdleMs: 5, ignoredApps: [] },
+    );
+  expect(policyOf({}).tlsVerify).toBe(false);
+  expect(policyOf({ tlsCa: "PEM" })).toMatchObject({ tlsCa: "PEM", tlsVerify: true });
+  expect(policyOf({ tlsCa: "PEM", ...off }).tlsVerify).toBe(false);
+});
+
 test("rules: a policy says which rule gave each field", () => {
   const { policy: explained, sources } = explainPolicy(
     { key: "shop", declared: { preserveHost: true }, health: { path: "/up" } },

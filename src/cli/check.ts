@@ -1,9 +1,11 @@
 /** The verb `check`: says what the configuration means, or everything that is wrong with it. */
 
 import { addressOf, type Target } from "../app.ts";
+import { readPair } from "../certificate-files.ts";
 import type { Config, Declaration, Rule, Settings } from "../config.ts";
+import { EXIT_CONFIG } from "../errors.ts";
 import { policyFor } from "../rules.ts";
-import { type ConfigFlags, configFrom } from "./config-flags.ts";
+import { type ConfigFlags, configFrom, describeProblems } from "./config-flags.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { count, type Row, section, table } from "./table.ts";
 
@@ -17,11 +19,23 @@ export interface CheckFlags extends ConfigFlags {
 export async function runCheck(flags: CheckFlags, surroundings: Surroundings): Promise<number> {
   const loaded = configFrom(flags, surroundings);
   if (typeof loaded === "number") return loaded;
+  const trouble = troubleWithCertificate(loaded.config);
+  if (trouble !== null) {
+    surroundings.writeErr(describeProblems([trouble]));
+    return EXIT_CONFIG;
+  }
   surroundings.writeOut(summaryOf(loaded.config));
   if (flags.online !== true) return 0;
   // Only this needs the platforms.
   const { tryAccounts } = await import("./check-online.ts");
   return await tryAccounts(loaded.config, surroundings);
+}
+
+/** The start reads the files itself, and is tried again by who runs it: they may come late. */
+function troubleWithCertificate({ listener }: Config): string | null {
+  if (listener.tls === null) return null;
+  const pair = readPair(listener.tls);
+  return pair.kind === "unusable" ? `TLS_CERT and TLS_KEY cannot be used: ${pair.why}` : null;
 }
 
 function summaryOf(config: Config): string {
@@ -43,6 +57,7 @@ function mainSettings(config: Config): Row[] {
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
   return [
     ["listens on", config.port === 0 ? `${host}, any free port` : `${host}:${config.port}`],
+    ["speaks", spoken(config)],
     ["file", config.file ?? "none (no paastis.yml here)"],
     ["providers", config.providers.join(", ")],
     ["sleeps", `${idle(config.maxIdleMs)}; sweeps at "${config.sweepCron}"`],
@@ -52,6 +67,11 @@ function mainSettings(config: Config): Row[] {
     ["ignored apps", config.ignoredApps.join(", ") || "none"],
     ["hooks", hooks.length === 0 ? "none" : `${hooks.length} of 4`],
   ];
+}
+
+function spoken({ engine, listener }: Config): string {
+  const http = listener.http2 ? "HTTP/1.1 and HTTP/2" : "HTTP/1.1";
+  return `${listener.tls === null ? http : `${http} over TLS`} (engine ${engine})`;
 }
 
 function storedIn(type: Config["registryType"], config: Config): string {

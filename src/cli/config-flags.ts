@@ -43,7 +43,8 @@ export function configFrom(flags: ConfigFlags, surroundings: Surroundings): Load
   return reading.kind === "usable" ? reading : EXIT_CONFIG;
 }
 
-function describeProblems(problems: readonly string[]): string {
+/** All problems of a configuration, for the error output. */
+export function describeProblems(problems: readonly string[]): string {
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   return [
     `This configuration cannot be used. It has ${count}:`,
