@@ -5,16 +5,18 @@ import { unlessAborted } from "./abortable.ts";
 import type { AppPlace, Asked, CleverCloudApi, CleverCloudDeps } from "./clever-cloud-api.ts";
 import type { Order } from "./clever-cloud-decision.ts";
 import type { AppDetail } from "./clever-cloud-json.ts";
-import { standingOfState, type View } from "./clever-cloud-state.ts";
+import { type Standing, standingOf, standingOfState, type View } from "./clever-cloud-state.ts";
 import { targetOfVhosts } from "./clever-cloud-target.ts";
-import { ProviderError } from "./provider.ts";
+import { type Phase, ProviderError } from "./provider.ts";
 
 /** What is known of one app. */
 export interface Known extends AppPlace {
   /** `null`: it was never read in full. */
   detail: Detail | null;
-  /** Where it was in the newest list; `null`: it was in none. */
+  /** `null`: it was in no list. */
   name: string | null;
+  /** What a look found that no list says; `null`: lists say the same. */
+  finding: Finding | null;
   /** Wakes and sleeps of ours that are not through. */
   wake: Order | null;
   sleep: Order | null;
@@ -27,6 +29,13 @@ export interface Detail {
   readonly target: Target | null;
   readonly isForeign: boolean;
   readonly createdMs: number | null;
+}
+
+/** What is believed of an app for a while, as long as its own word stays the same. */
+export interface Finding extends Standing {
+  /** The app's own word. */
+  readonly state: string;
+  readonly untilMs: number;
 }
 
 /** State of one provider. */
@@ -60,6 +69,7 @@ export function knownOf(context: CleverCloudContext, id: string): Known {
     },
     detail: null,
     name: null,
+    finding: null,
     wake: null,
     sleep: null,
     turn: Promise.resolve(),
@@ -102,6 +112,24 @@ export async function readApp(
 
 /** The rest of a look, after its first call. */
 export async function completeLook(
+  context: CleverCloudContext,
+  known: Known,
+  look: { readonly app: AppDetail; readonly asked: Asked },
+): Promise<View> {
+  const view = await readRest(context, known, look);
+  const standing = standingOf(view);
+  const untilMs = context.clock.now() + FINDING_FOR_MS;
+  known.finding = HIDDEN_PHASES.has(standing.phase)
+    ? { ...standing, state: view.app.state, untilMs }
+    : null;
+  return view;
+}
+
+/** A list says that such an app is up, or comes up: whoever believed that would look again with every list. */
+const HIDDEN_PHASES: ReadonlySet<Phase> = new Set<Phase>(["failed", "unknown", "unmanaged"]);
+const FINDING_FOR_MS = 10 * 60_000;
+
+async function readRest(
   { api }: CleverCloudContext,
   known: Known,
   { app, asked }: { readonly app: AppDetail; readonly asked: Asked },

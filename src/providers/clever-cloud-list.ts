@@ -13,7 +13,7 @@ import type { Order } from "./clever-cloud-decision.ts";
 import type { Owner, SummaryApp } from "./clever-cloud-json.ts";
 import { keysOf } from "./clever-cloud-keys.ts";
 import { aliasOf } from "./clever-cloud-slug.ts";
-import { listedPhase } from "./clever-cloud-state.ts";
+import { listedPhase, type Standing } from "./clever-cloud-state.ts";
 import type { Listing } from "./provider.ts";
 
 /** Addresses may change: the apps of an owner are read anew when what is known of them is older, ms. */
@@ -48,6 +48,7 @@ export async function listApps(
 function note(context: CleverCloudContext, app: SummaryApp): Known {
   const known = knownOf(context, idOf(app.ownerId, app.appId));
   known.name = app.name || null;
+  if (known.finding?.state !== app.state) known.finding = null;
   return known;
 }
 
@@ -104,10 +105,20 @@ function listingsOf(
       id,
       key,
       aliases: alias === key ? [] : [alias],
-      observation: { ...listedPhase(state), target: known.detail?.target ?? null },
+      observation: {
+        ...standingIn(context, known, state),
+        target: known.detail?.target ?? null,
+      },
       sleepsByItself: false,
     };
   });
+}
+
+/** @param state the app's own word in the summary */
+function standingIn({ clock }: CleverCloudContext, { finding }: Known, state: string): Standing {
+  if (finding === null || finding.untilMs < clock.now()) return listedPhase(state);
+  const { phase, reason } = finding;
+  return { phase, ...(reason === undefined ? {} : { reason }) };
 }
 
 function nameOf({ ownersAskedMs }: CleverCloudContext, known: Known, app: SummaryApp) {

@@ -19,7 +19,6 @@ import {
   isLate,
   type Order,
   pollAfterMs,
-  SETTLE_MS,
 } from "./clever-cloud-decision.ts";
 import { isUndeploy, isUp, progressOf, standingOf, type View } from "./clever-cloud-state.ts";
 import { ProviderError, type ProviderErrorKind, type Step } from "./provider.ts";
@@ -31,8 +30,6 @@ export type Goal = "wake" | "sleep";
 const BUSY_PAUSE_MS = 5_000;
 /** Longest pause between two looks, whatever the platform asks for, ms: the API layer makes looks obey it. */
 const PAUSE_MAX_MS = 30_000;
-/** An order that nobody has followed for so long says nothing any more, ms. */
-const FORGOTTEN_MS = 2 * SETTLE_MS;
 
 /** Everything one step works with. */
 interface Turn {
@@ -93,8 +90,7 @@ function newOrder(nowMs: number): Order {
 
 /** One that has reached the platform lately must not be forgotten, or it would be given twice. */
 function reusable(order: Order | null, nowMs: number): Order | null {
-  if (order === null || order.writes === 0) return null;
-  return nowMs - order.writtenMs < FORGOTTEN_MS ? order : null;
+  return order !== null && isHeard({ order, nowMs }) ? order : null;
 }
 
 const PASSING: readonly ProviderErrorKind[] = [
