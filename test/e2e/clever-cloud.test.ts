@@ -1,0 +1,96 @@
+/** Clever Cloud, from the first list call to the last, through the compiled program. */
+
+import { describe, expect, test } from "bun:test";
+import { createSystemClock } from "../../src/clock.ts";
+import { type FakeCleverCloudOptions, startFakeCleverCloud } from "../fakes/fake-clever-cloud.ts";
+import { OAUTH, startCleverCloudStory } from "../support/clever-cloud-story.ts";
+import { describeStory } from "../support/platform-story.ts";
+import { eventually, startPaastis } from "../support/start-paastis.ts";
+
+describeStory("clever-cloud", startCleverCloudStory, {
+  skip: [
+    {
+      test: "a token that expired is renewed unseen",
+      because: "its tokens live for months, and none can be renewed",
+    },
+  ],
+});
+
+function startFake(options: Partial<FakeCleverCloudOptions> = {}) {
+  const clock = createSystemClock();
+  return startFakeCleverCloud({
+    ...{ queueMs: 10, startMs: 50, stopMs: 20, oauth: OAUTH },
+    ...options,
+    clock,
+  });
+}
+
+function startProgram(env: Readonly<Record<string, string>>) {
+  const account = { PROVIDER_NAME: "clever-cloud", PROVIDER_CLEVER_CALLS_PER_MINUTE: "100000" };
+  return startPaastis({ config: "", env: { ...account, ...env } });
+}
+
+describe.concurrent("clever-cloud, besides", () => {
+  test("apps of the user and of every organisation are reached by slugs, and by their ids", async () => {
+    await using fake = await startFake();
+    const other = fake.addOrganisation("Other");
+    const mine = fake.addApp("Mon Été, n°2", { ownerId: fake.userId });
+    const theirs = fake.addApp("Café (staging)", { ownerId: other, is: "down" });
+    fake.addApp("a task", { lifetime: "TASK" });
+    await using paastis = await startProgram(fake.environmentOf("token"));
+    await paastis.untilEvent("cafe-staging", "APP_REGISTERED");
+    const keys = ["mon-ete-n-2", mine.id.replace("_", "-"), theirs.id.replace("_", "-")];
+    const answers = await Promise.all(keys.map((key) => paastis.get(key)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(fake.appRequests(theirs)).toBeGreaterThan(0);
+    expect(fake.violations).toEqual([]);
+  });
+
+  test("a wake that takes longer than a request is held goes on, and the next request finds it up", async () => {
+    await using fake = await startFake({ startMs: 2_500 });
+    const app = fake.addApp("slow-app", { is: "down" });
+    const env = { ...fake.environmentOf("oauth1"), HOLD_MAX_MS: "500" };
+    await using paastis = await startProgram(env);
+    await paastis.untilEvent("slow-app", "APP_REGISTERED");
+    const early = await paastis.get("slow-app");
+    expect(early.status).toBe(503);
+    expect(Number(early.headers.get("retry-after"))).toBeGreaterThan(0);
+    await eventually("it is up", async () => (await paastis.get("slow-app")).status === 200);
+    expect(fake.count("start")).toBe(1);
+    expect(app.serving).toBe(1);
+    expect(fake.violations).toEqual([]);
+  });
+
+  test("an app whose last deployment failed is served and never stopped", async () => {
+    await using fake = await startFake();
+    const app = fake.addApp("fragile-app");
+    app.beginDeploy();
+    app.failDeploy();
+    const env = { ...fake.environmentOf("token"), START_AND_STOP_MAX_IDLE_TIME: "0" };
+    await using paastis = await startProgram(env);
+    await paastis.untilEvent("fragile-app", "APP_REGISTERED");
+    await eventually("it answers", async () => (await paastis.get("fragile-app")).status === 200);
+    await paastis.untilEvent("fragile-app", "APP_STOP_CANCELLED");
+    const from = fake.count("summary");
+    await eventually("three sweeps", () => fake.count("summary") >= from + 3);
+    expect(paastis.events("fragile-app").filter((name) => name.startsWith("APP_STOP"))).toEqual([
+      "APP_STOP_CANCELLED",
+    ]);
+    expect(fake.count("stop")).toBe(0);
+    expect(fake.violations).toEqual([]);
+  });
+
+  test("an app that was stopped in the console wakes at the next request", async () => {
+    await using fake = await startFake({ hasBareLineFeeds: true });
+    const app = fake.addApp("stopped-app");
+    await using paastis = await startProgram(fake.environmentOf("token"));
+    await paastis.untilEvent("stopped-app", "APP_REGISTERED");
+    expect((await paastis.get("stopped-app")).status).toBe(200);
+    app.stopByHand();
+    await paastis.untilEvent("stopped-app", "APP_STOPPED");
+    const answer = await paastis.get("stopped-app");
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("x-clevercloudupgrade")).toBeNull();
+    expect(fake.violations).toEqual([]);
+  });
+});
