@@ -52,8 +52,7 @@ const SOON_CODES: ReadonlySet<AnswerCode> = new Set([
 export function createServer(deps: ServerDeps): RequestHandler {
   return {
     admit: (head) => guarded(deps, head, () => admit(deps, head)),
-    answered: (exchange, answer, replayable) =>
-      replayable ? answered(deps, exchange, answer) : null,
+    answered: (exchange, answer, replayable) => answered(deps, exchange, { answer, replayable }),
     failed: (exchange, failure) =>
       guarded(deps, exchange.head, () => failed(deps, exchange, failure)),
     release: (exchange) => release(deps, exchange),
@@ -114,14 +113,26 @@ function say(
   return { kind: "answer", answer };
 }
 
-/** Only for a request that can be sent once more: the platform said that the app is down. */
-function answered(deps: ServerDeps, exchange: Exchange, answer: AnswerHead): Admission | null {
-  const isDown = deps.downAnswerOf(exchange.app);
-  if (isDown === null || !isDown(answer.status, answer.header)) return null;
+/** When the platform said that the app is down, a request that can be sent once more follows its wake. */
+function answered(
+  deps: ServerDeps,
+  exchange: Exchange,
+  given: { readonly answer: AnswerHead; readonly replayable: boolean },
+): Admission | null {
   const { app, target, head } = exchange;
-  if (exchange.failures >= FAILURES_MAX) return null;
+  const isDown = deps.downAnswerOf(app);
+  if (isDown === null || !isDown(given.answer.status, given.answer.header)) {
+    if (app.state.kind === "unknown") sawUp(deps, exchange);
+    return null;
+  }
+  if (!given.replayable || exchange.failures >= FAILURES_MAX) return null;
   deps.lifecycle.targetIsDown(app, target, causeOf(head));
   return deps.gate.readmit(exchange);
+}
+
+/** An app that answers is up: nobody has to ask its platform any more. */
+function sawUp({ lifecycle }: ServerDeps, { app, target }: Exchange): void {
+  lifecycle.observe(app, { observation: { phase: "awake", target } });
 }
 
 function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Admission {
