@@ -33,6 +33,25 @@ describe("response", () => {
     }
   });
 
+  test("line ends may all be bare line feeds, however the bytes are cut", () => {
+    const text = "HTTP/1.1 404 Not Found\nX-CleverCloudUpgrade: true\nContent-Length: 4\n\n";
+    const next = "HTTP/1.1 200 OK\r\nX: 1\r\n\r\n";
+    for (let cut = 0; cut <= text.length; cut += 1) {
+      const reader = createResponseHeadReader(LIMITS);
+      const bytes = bytesOf(`${text}body`);
+      reader.read(bytes.subarray(0, cut), 0);
+      const result = cut === text.length ? null : reader.read(bytes.subarray(cut), 0);
+      if (result === null) continue;
+      expect(result).toMatchObject({ kind: "head", end: text.length - cut });
+      expect(headOf(result)).toMatchObject({ status: 404, reason: "Not Found" });
+      expect(headOf(result).fields.map(({ line }) => line)).toEqual([
+        "X-CleverCloudUpgrade: true",
+        "Content-Length: 4",
+      ]);
+      expect(headOf(reader.read(bytesOf(next), 0)).status).toBe(200);
+    }
+  });
+
   test("any status from 100 to 999 and HTTP/1.0 are read", () => {
     expect(headOf(readResponse("HTTP/1.0 999 x\r\n\r\n"))).toMatchObject({
       status: 999,
@@ -53,7 +72,8 @@ describe("response", () => {
     ["HTTP/1.1 2000 OK\r\n\r\n", /status is followed by "0"/],
     ["HTTP/1.1 200\tOK\r\n\r\n", /status is followed by a tab/],
     ["HTTP/1.1\r\n\r\n", /no space follows the version/],
-    ["HTTP/1.1 200 OK\n\n", /bare line feed/],
+    ["HTTP/1.1 200 OK\nA: 1\r\n\r\n", /some header lines end with a bare/],
+    ["HTTP/1.1 200 OK\nA b: 1\n\n", /blank stands in a header name/],
     ["HTTP/1.1 200 O\rK\r\n\r\n", /carriage return without a line feed/],
     ["HTTP/1.1 200 O\x00K\r\n\r\n", /a NUL byte stands in the first line/],
     ["HTTP/1.1 200 OK\r\nX: 1\n\r\n", /bare line feed/],

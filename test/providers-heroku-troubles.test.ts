@@ -161,7 +161,7 @@ describe("heroku: the router's page", () => {
 
 describe("heroku: check", () => {
   test("says whose token it is, how many apps it sees, and what is left", async () => {
-    await using world = await startHeroku({ quota: 4_500 });
+    await using world = await startHeroku({ quota: 4_500, quotaPerMinute: 0 });
     world.fake.addApp("demo-app");
     world.fake.addApp("other-app");
     const reports = await world.provider.check?.(patient());

@@ -1,5 +1,6 @@
 /** Finds heads in pieces of any size, linear in their bytes, and within limits. */
 
+import { isBareStatusLine, readBareHead } from "./http1-bare-lines.ts";
 import { beginFields, FIELDS_DONE, type FieldScan, scanFields } from "./http1-fields.ts";
 import { beginLine, LINE_DONE, type LineScan } from "./http1-first-line.ts";
 import type { HeadLimits, HeadReader, HeadResult } from "./http1-head.ts";
@@ -13,6 +14,8 @@ export interface HeadKind<H> {
   /** Understands the text of a head whose bytes were found well-formed. */
   readonly understand: (text: string) => H | Refusal;
   readonly refusalFor: (finding: Refusal) => Refusal;
+  /** Heads whose lines all end with a bare line feed are read, too. */
+  readonly acceptsBareLines: boolean;
 }
 
 /** One direction of a connection. Both scans count from the head's first byte. */
@@ -22,6 +25,8 @@ interface ReaderState<H> {
   fields: FieldScan;
   /** The head's first bytes, when it comes in several pieces. */
   store: Store;
+  /** The head that is being read has bare line ends. */
+  isBare: boolean;
   refused: HeadResult<H> | null;
   /** A head that came in one piece, byte for byte, and what it says: many clients repeat themselves. */
   known: { readonly bytes: Buffer; readonly head: H } | null;
@@ -41,6 +46,7 @@ export function createHeadReader<H extends object>(kind: HeadKind<H>): HeadReade
     line: beginLine(),
     fields: beginFields(kind.limits.fieldLinesMax),
     store: emptyStore(kind.limits.headBytesMax),
+    isBare: false,
     refused: null,
     known: null,
     lastLength: 0,
@@ -65,8 +71,11 @@ function readPiece<H extends object>(
   const { store } = state;
   const before = store.length;
   const bytes = before === 0 ? restOf(piece, from) : keep(store, piece, from);
-  const finding = scanHead(state, bytes, before === 0 ? bytes.length : store.length);
-  if (finding !== null) return refused(state, finding);
+  const there = before === 0 ? bytes.length : store.length;
+  const finding = state.isBare ? null : scanHead(state, bytes, there);
+  if (finding !== null && !mayBeBare(state, bytes)) return refused(state, finding);
+  if (finding !== null || state.isBare)
+    return readBare(state, { piece, from, before, bytes, there });
   if (state.fields.state !== FIELDS_DONE) {
     if (before === 0) keep(store, piece, from);
     return INCOMPLETE;
@@ -107,6 +116,40 @@ function remember<H>(state: ReaderState<H>, bytes: Buffer, head: H): void {
   state.known = { bytes: room, head };
 }
 
+function mayBeBare<H>({ kind, line }: ReaderState<H>, bytes: Buffer): boolean {
+  if (!kind.acceptsBareLines || isDone(line)) return false;
+  return line.at <= kind.limits.lineBytesMax && isBareStatusLine(bytes, line.at);
+}
+
+/** Rare, so it may take its time. */
+function readBare<H extends object>(
+  state: ReaderState<H>,
+  part: {
+    readonly piece: Buffer;
+    readonly from: number;
+    /** Bytes of the head that came before this piece. */
+    readonly before: number;
+    /** The head's bytes so far, and how many they are. */
+    readonly bytes: Buffer;
+    readonly there: number;
+  },
+): HeadResult<H> {
+  const { piece, from, before, bytes, there } = part;
+  const seen = state.isBare ? before : 0;
+  state.isBare = true;
+  const read = readBareHead({ bytes, length: there, seen }, state.kind.limits);
+  if (read === null) {
+    if (before === 0) keep(state.store, piece, from);
+    return INCOMPLETE;
+  }
+  const head = "why" in read ? read : state.kind.understand(read.text);
+  if ("why" in head) return refused(state, head);
+  begin(state);
+  // What `read` is when `head` is one.
+  const { end } = read as { readonly end: number };
+  return { kind: "head", head, end: from + end - before };
+}
+
 /** A piece usually begins with the head: then it need not be cut. */
 function restOf(piece: Buffer, from: number): Buffer {
   return from === 0 ? piece : piece.subarray(from);
@@ -142,6 +185,7 @@ function refused<H>(state: ReaderState<H>, finding: Refusal): HeadResult<H> {
 }
 
 function begin<H>(state: ReaderState<H>): void {
+  state.isBare = false;
   state.line = beginLine();
   state.fields = beginFields(state.kind.limits.fieldLinesMax);
   if (state.store.length > 0) state.store = emptyStore(state.kind.limits.headBytesMax);

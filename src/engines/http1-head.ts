@@ -83,16 +83,18 @@ export function createRequestHeadReader(limits: HeadLimits): HeadReader<Http1Req
     scanLine: scanRequestLine,
     understand: requestHeadOf,
     refusalFor: (finding) => finding,
+    acceptsBareLines: false,
   });
 }
 
-/** Reads heads of responses, as strictly. Whatever is wrong with one is a 502. */
+/** Reads heads of responses, as strictly but for line ends that are all bare. Whatever is wrong with one is a 502. */
 export function createResponseHeadReader(limits: HeadLimits): HeadReader<Http1ResponseHead> {
   return createHeadReader({
     limits,
     scanLine: scanStatusLine,
     understand: responseHeadOf,
     refusalFor: asResponseRefusal,
+    acceptsBareLines: true,
   });
 }
 

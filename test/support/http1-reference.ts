@@ -139,9 +139,31 @@ export function referenceRequest(text: string, limits: HeadLimits): Reference<Re
 /** An answer's head. */
 export function referenceResponse(text: string, limits: HeadLimits): Reference<ReferenceHead> {
   const ideal = "HTTP/1.1 200\r\n";
+  const first = text.slice(0, text.indexOf("\n") + 1);
+  if (!first.includes("\r") && STATUS_LINE.test(first.replace("\n", "\r\n"))) {
+    return referenceBare(text, limits);
+  }
   const read = readHead(text, limits, { form: STATUS_LINE, ideal, emptyLinesMax: 0 });
   if (read.kind !== "read") return read;
   return hasTooManyOptions(read.value) ? REFUSED : read;
+}
+
+/** Lines that all end with a bare line feed are read as if they ended as usual. */
+function referenceBare(text: string, limits: HeadLimits): Reference<ReferenceHead> {
+  const { headBytesMax, lineBytesMax } = limits;
+  if (text.indexOf("\n") + 1 > Math.min(lineBytesMax, headBytesMax)) return REFUSED;
+  const [head = "", ...rest] = text.split(/(?<=\n\n)/);
+  const isWhole = rest.length > 0 || head.endsWith("\n\n");
+  if (head.includes("\r") || head.length > headBytesMax) return REFUSED;
+  if (!isWhole) return head.length === headBytesMax ? REFUSED : UNFINISHED;
+  const room = { ...limits, headBytesMax: 2 * headBytesMax, lineBytesMax: lineBytesMax + 1 };
+  const read = readHead(head.replaceAll("\n", "\r\n"), room, {
+    form: STATUS_LINE,
+    ideal: "",
+    emptyLinesMax: 0,
+  });
+  if (read.kind !== "read" || hasTooManyOptions(read.value)) return REFUSED;
+  return { ...read, end: head.length };
 }
 
 /** What a head announces: `null` when its fields must not be trusted, `none` when there are none. */

@@ -44,6 +44,13 @@ describe("socket: answers", () => {
     expect(received).toBe(answer);
   });
 
+  test("wire: an answer whose lines end with bare line feeds reaches the client in the usual form", async () => {
+    const answer = "HTTP/1.1 404 Not Found\nX-A: 1\nContent-Length: 3\n\na\nb";
+    const wanted = "HTTP/1.1 404 Not Found\r\nX-A: 1\r\nContent-Length: 3\r\n\r\na\nb";
+    const received = await through(answer, get("/"), (text) => text.length >= wanted.length);
+    expect(received).toBe(wanted);
+  });
+
   test("wire: an answer to HEAD keeps its length and has no body", async () => {
     const answer = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n";
     const request = "HEAD / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
