@@ -230,7 +230,7 @@ export const VARIABLES = {
     parser: millisecondsOrOff(),
     fallback: null,
     defaultText: "no limit",
-    doc: "Longest to wait for an app to begin its answer, in milliseconds; 0: no limit.",
+    doc: "Longest to wait for an app to begin its answer, in milliseconds since the client sent something; 0: no limit.",
   }),
   upstreamKeepAlive: variable({
     name: "UPSTREAM_KEEPALIVE",

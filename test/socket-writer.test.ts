@@ -77,6 +77,24 @@ test("wire: whatever a socket takes at a time, all bytes leave once, in order, a
   }
 });
 
+test("wire: an end that is asked for when all is sent waits for what was written with it", () => {
+  let room = 0;
+  const { socket, calls } = createSocket(() => room);
+  const wire = createWire(socket, createScratch());
+  writeBytes(wire, Buffer.alloc(10));
+  whenSent(wire, () => {
+    room = 0;
+    writeBytes(wire, Buffer.alloc(5));
+    endWire(wire);
+  });
+  room = 10;
+  drain(wire);
+  expect([calls, wire.unsentBytes]).toEqual([[], 5]);
+  room = 5;
+  drain(wire);
+  expect(calls).toEqual(["close"]);
+});
+
 test("wire: a source is not read while too much of it is unsent, nor while another reason holds it", () => {
   let room = 0;
   const { socket } = createSocket(() => room);

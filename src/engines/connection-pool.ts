@@ -115,7 +115,14 @@ export function createPool<User>(options: PoolOptions<User>): Pool<User> {
       connectTimeoutMs: options.upstream.connectTimeoutMs,
       listener: {
         onUp: (attempt, socket) => onUp(context, attempt, socket),
-        onDown: (attempt, failure) => onDown(context, attempt, failure),
+        onDown: (attempt, failure, isLost) => {
+          if (isLost) attempt.lane.lost += 1;
+          onDown(context, attempt, failure);
+        },
+        onGone({ lane }) {
+          lane.lost -= 1;
+          admitNext(context, lane);
+        },
         onData: (attempt, bytes) => onData(context, attempt, bytes),
         onDrain({ connection }) {
           if (connection !== null) drain(connection.wire);
@@ -192,7 +199,10 @@ function tell<User>(waiter: Waiter<User>, dialled: Dialled<User>): void {
 }
 
 function hasRoom<User>({ options }: PoolContext<User>, lane: Lane<User>): boolean {
-  return lane.open + lane.attempts < options.upstream.socketsMax;
+  const { socketsMax } = options.upstream;
+  if (lane.open + lane.attempts >= socketsMax) return false;
+  // Where so many hang already, one at a time finds out whether the target is back.
+  return lane.lost < socketsMax || lane.attempts === 0;
 }
 
 function begin<User>(context: PoolContext<User>, lane: Lane<User>, waiter: Waiter<User>): void {
@@ -272,6 +282,7 @@ function onUp<User>(context: PoolContext<User>, attempt: Attempt<User>, socket: 
   attempt.waiter = null;
   if (waiter === null || waiter.onDone === null) keep(context, connection);
   else hand(connection, waiter);
+  admitNext(context, lane);
 }
 
 function onDown<User>(
@@ -280,9 +291,13 @@ function onDown<User>(
   failure: DialFailure,
 ): void {
   lane.attempts -= 1;
+  const others = lane.lost < context.options.upstream.socketsMax ? [] : [...lane.queue];
+  // That was the only one that found out for all of them.
+  for (const other of others) lane.queue.delete(other);
   // Before it can ask again: the others were here before.
   admitNext(context, lane);
   if (waiter !== null) tell(waiter, failure);
+  for (const other of others) tell(other, failure);
 }
 
 function onData<User>(context: PoolContext<User>, attempt: Attempt<User>, bytes: Buffer): void {

@@ -17,7 +17,15 @@ import {
 } from "./socket-exchange.ts";
 import { persistenceOf, tripIsWritten } from "./socket-finish.ts";
 import { answerText } from "./socket-heads.ts";
-import { cutWire, endWire, setSource, writeBytes, writeText } from "./socket-writer.ts";
+import {
+  cutWire,
+  endWire,
+  HOLD,
+  letRead,
+  setSource,
+  writeBytes,
+  writeText,
+} from "./socket-writer.ts";
 import { fromClient, fromTarget, openTunnel, sideIsOver } from "./tunnel.ts";
 
 /** What a target sends for a request. */
@@ -243,6 +251,7 @@ function tunnel(
   const { unread } = client;
   client.unread = null;
   if (unread !== null) fromClient(opened, unread);
+  letRead(client.wire, HOLD.nobodyThere);
   // It ended its side while it waited: nobody upgrades to say nothing.
   if (client.hasEnded) sideIsOver(opened, context.nowMs);
 }

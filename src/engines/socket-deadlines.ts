@@ -122,7 +122,9 @@ function lookAtIdle(context: SocketContext, client: ClientConnection, certainMs:
 function lookAtTrip(context: SocketContext, trip: Trip, certainMs: number) {
   const { client } = trip;
   const silenceMs = certainMs - client.movedMs;
-  if (client.hasEnded && silenceMs >= HALF_CLOSED_MS) return cutWire(client.wire);
+  // Who has left answers what is still being sent with a reset; who has not reads slowly.
+  const isSilent = silenceMs >= HALF_CLOSED_MS && client.wire.unsentBytes === 0;
+  if (client.hasEnded && isSilent) return cutWire(client.wire);
   if (!client.isProbed && silenceMs >= PROBE_AFTER_MS) {
     client.isProbed = true;
     client.wire.socket.setKeepAlive(true, PROBE_AFTER_MS);

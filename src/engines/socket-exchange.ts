@@ -34,6 +34,9 @@ const UNREAD_MAX_BYTES = 65_536;
 /** So much of a body is kept after it was sent, for the case that it must be sent again. */
 const REPEATABLE_MAX_BYTES = 65_536;
 
+/** In no more pieces than this. */
+const SENT_PIECES_MAX = 64;
+
 /** Runs a part of a request. Whatever it throws ends this request only. */
 export function guardTrip(context: SocketContext, trip: Trip, work: () => void): void {
   try {
@@ -150,8 +153,14 @@ function takePart(trip: Trip, bytes: Buffer): Buffer | Refusal {
   if (taken < bytes.length) trip.client.unread = bytes.subarray(taken);
   trip.sentBytes += part.length;
   if (trip.sentBytes > REPEATABLE_MAX_BYTES) trip.sent = null;
-  else trip.sent?.push(part);
+  else if (trip.sent !== null) keepSent(trip.sent, part);
   return part;
+}
+
+/** A piece of one byte takes a hundred in memory. */
+function keepSent(sent: Buffer[], part: Buffer): void {
+  sent.push(part);
+  if (sent.length >= SENT_PIECES_MAX) sent.splice(0, sent.length, Buffer.concat(sent));
 }
 
 /** What a client sends while its request is being served. */
@@ -204,9 +213,9 @@ export function onNoAnswer(context: SocketContext, trip: Trip, message: string) 
   fail(context, trip, { kind: "broken", message, replayable: isWhole && isHarmless });
 }
 
-/** None of the body went out, so the target cannot have done what it was asked for. */
+/** There is a body, and none of it went out, so the target cannot have done what it was asked for. */
 function isUnbegun(trip: Trip): boolean {
-  return trip.sentBytes === 0 && trip.framing.kind !== "none";
+  return trip.sentBytes === 0 && !isBodyDone(trip.body);
 }
 
 /** No answer's head came within the limit. */

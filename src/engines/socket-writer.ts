@@ -132,7 +132,7 @@ function onAllSent(wire: Wire): void {
   const { onEmpty } = wire;
   wire.onEmpty = null;
   onEmpty?.();
-  if (wire.isEnding && !wire.isOver) wire.socket.close();
+  if (wire.isEnding && wire.unsentBytes === 0 && !wire.isOver) wire.socket.close();
 }
 
 /** Calls back as soon as nothing is unsent: at once when that is so now. */

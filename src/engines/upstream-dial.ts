@@ -1,5 +1,6 @@
 /** Makes connections to targets: over TCP, TLS or a unix socket, each within a time limit. */
 
+import { isIP } from "node:net";
 import type { Socket, SocketHandler } from "bun";
 import { addressOf, type Target } from "../app.ts";
 import type { Clock } from "../clock.ts";
@@ -24,7 +25,9 @@ export interface DialListener<Owner> {
   /** It is there, and what is sent on it reaches nobody but the target. */
   onUp(owner: Owner, socket: WireSocket): void;
   /** There will be none. Never called before `dial` has returned. */
-  onDown(owner: Owner, failure: DialFailure): void;
+  onDown(owner: Owner, failure: DialFailure, isLost: boolean): void;
+  /** The system has given up an attempt that was lost: given up by us, who could not end it. */
+  onGone(owner: Owner): void;
   onData(owner: Owner, bytes: Buffer): void;
   onDrain(owner: Owner): void;
   /** It has closed; `error` when it was not by a FIN. */
@@ -67,6 +70,8 @@ interface Line<Owner> {
   stage: "attempt" | "up" | "over";
   /** Connected, but its TLS is not complete. */
   socket: Socket<Line<Owner>> | null;
+  /** Given up while the system still tries: Bun 1.4.5 has no handle to end that with. */
+  isLost: boolean;
   /** What went wrong, when `close` cannot say it. */
   fault: string | null;
 }
@@ -93,7 +98,15 @@ export function createDialler<Owner>(options: DialOptions<Owner>): Dialler<Owner
 
 function dial<Owner>(context: DialContext<Owner>, route: Route, owner: Owner): void {
   const sinceMs = context.options.clock.now();
-  const line: Line<Owner> = { route, owner, sinceMs, stage: "attempt", socket: null, fault: null };
+  const line: Line<Owner> = {
+    route,
+    owner,
+    sinceMs,
+    stage: "attempt",
+    socket: null,
+    isLost: false,
+    fault: null,
+  };
   context.attempts.add(line);
   try {
     connect(context, line).catch(ignore);
@@ -123,7 +136,8 @@ function connect<Owner>(context: DialContext<Owner>, line: Line<Owner>): Promise
     port: Number(port || 443),
     data: line,
     socket: context.secure,
-    tls: { serverName: hostname, ...tls },
+    // An address is no server name (RFC 6066, section 3). Left out, Bun 1.4.5 would send it all the same.
+    tls: { serverName: isIP(hostname) === 0 ? hostname : "", ...tls },
   });
 }
 
@@ -160,7 +174,7 @@ function secureHandler<Owner>(context: () => DialContext<Owner>): SocketHandler<
     ...plainHandler(context),
     open(socket) {
       if (socket.data.stage === "attempt") socket.data.socket = socket;
-      else socket.terminate();
+      else guarded(context(), socket, succeed);
     },
     handshake(socket, isGood, error) {
       if (isTrusted(socket, isGood && error === null)) return guarded(context(), socket, succeed);
@@ -211,6 +225,7 @@ function succeed<Owner>(context: DialContext<Owner>, socket: Socket<Line<Owner>>
   if (!context.attempts.delete(line)) {
     // Its time was over, and whoever waited knows.
     socket.terminate();
+    gone(context, line);
     return;
   }
   line.stage = "up";
@@ -220,10 +235,19 @@ function succeed<Owner>(context: DialContext<Owner>, socket: Socket<Line<Owner>>
 
 /** Harmless when it is over already. */
 function fail<Owner>(context: DialContext<Owner>, line: Line<Owner>, failure: DialFailure): void {
-  if (!context.attempts.delete(line)) return;
+  if (!context.attempts.delete(line)) {
+    gone(context, line);
+    return;
+  }
   line.stage = "over";
   line.socket = null;
-  context.options.listener.onDown(line.owner, failure);
+  context.options.listener.onDown(line.owner, failure, line.isLost);
+}
+
+function gone<Owner>(context: DialContext<Owner>, line: Line<Owner>): void {
+  if (!line.isLost) return;
+  line.isLost = false;
+  context.options.listener.onGone(line.owner);
 }
 
 function failGuarded<Owner>(context: DialContext<Owner>, line: Line<Owner>, thrown: unknown): void {
@@ -259,6 +283,7 @@ function sweep<Owner>(context: DialContext<Owner>, nowMs: number): void {
 
 function abandon<Owner>(context: DialContext<Owner>, line: Line<Owner>, why: string): void {
   const { socket } = line;
+  line.isLost = socket === null;
   fail(context, line, { kind: "unreachable", message: why });
   socket?.terminate();
 }

@@ -29,6 +29,8 @@ export interface Lane<User> {
   /** Connections, idle ones included. */
   open: number;
   attempts: number;
+  /** Attempts that were given up, but have their descriptor until the system gives them up, too. */
+  lost: number;
   /** The oldest first. */
   readonly idle: UpstreamConnection<User>[];
   /** Who came first is first. */
@@ -73,7 +75,7 @@ export function laneFor<User>(lanes: Lanes<User>, { target, trust }: Route): Lan
   const found = byAddress.get(address);
   if (found !== undefined) return found;
   const route: Route = { target, trust };
-  const lane: Lane<User> = { route, open: 0, attempts: 0, idle: [], queue: new Set() };
+  const lane: Lane<User> = { route, open: 0, attempts: 0, lost: 0, idle: [], queue: new Set() };
   byAddress.set(address, lane);
   return lane;
 }
@@ -85,7 +87,7 @@ export function* eachLane<User>(lanes: Lanes<User>): Generator<Lane<User>> {
 
 /** Forgets a lane with nothing in it. */
 export function forgetIfEmpty<User>(lanes: Lanes<User>, lane: Lane<User>): void {
-  if (lane.open + lane.attempts + lane.queue.size > 0) return;
+  if (lane.open + lane.attempts + lane.lost + lane.queue.size > 0) return;
   const { target, trust } = lane.route;
   const group = groupOf(target, trust);
   const byAddress = lanes.get(group);

@@ -1,6 +1,7 @@
 /** How many connections to a target there are, who gets one, and how long one is kept. */
 
 import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createServer as createNetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { targetOf } from "../../src/app.ts";
@@ -216,9 +217,24 @@ describe("socket: attempts to connect", () => {
     expect(world.proxy.handler.leases).toBe(0);
   });
 
+  test("pool: attempts that were given up count until the system gives them up, too", async () => {
+    using deaf = await startDeafListener();
+    await using world = startAt(deaf.origin, { socketsMax: 5, connectTimeoutMs: 100 });
+    const before = readdirSync("/proc/self/fd").length;
+    for (let round = 0; round < 4; round += 1) {
+      const clients = await Promise.all(Array.from({ length: 5 }, () => world.ask(get("/"))));
+      for (const client of clients) expect((await client.answer()).body).toBe("unreachable");
+      for (const client of clients) client[Symbol.dispose]();
+    }
+    await until(() => world.proxy.engine.inFlight === 0);
+    // Five that hang, and one each round that found out; 20 without the limit.
+    expect(readdirSync("/proc/self/fd").length - before).toBeLessThan(5 + 4 + 5);
+  });
+
   test("pool: the limit on connecting begins when a request's turn has come", async () => {
     using deaf = await startDeafListener();
-    await using world = startAt(deaf.origin, { socketsMax: 1, connectTimeoutMs: 150 });
+    await using world = startAt(deaf.origin, { socketsMax: 2, connectTimeoutMs: 150 });
+    const first = await world.ask(get("/0"));
     const startMs = performance.now();
     const clients = [await world.ask(get("/1")), await world.ask(get("/2"))];
     const tookMs: number[] = [];
@@ -228,6 +244,7 @@ describe("socket: attempts to connect", () => {
     }
     expect(tookMs[0]).toBeGreaterThanOrEqual(100);
     expect(tookMs[1]).toBeGreaterThanOrEqual(250);
+    expect((await first.answer()).body).toBe("unreachable");
   });
 
   test("pool: what was begun for a client that left serves who waits", async () => {

@@ -128,6 +128,23 @@ describe("socket: requests without a Host", () => {
 });
 
 describe("socket: bodies", () => {
+  test("wire: a POST with an empty body whose kept connection dies is not sent twice", async () => {
+    let posts = 0;
+    using upstream = await startRawUpstream((connection, piece) => {
+      const isPost = piece.startsWith("POST");
+      if (isPost) posts += 1;
+      if (isPost) connection.end();
+      else connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    await using proxy = startSocketEngine(upstream.origin);
+    using client = await connectRaw(proxy.port);
+    client.send(get("/"));
+    expect((await client.answer()).status).toBe(200);
+    client.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n");
+    expect((await client.answer()).status).toBe(502);
+    expect(posts).toBe(1);
+  });
+
   test.each(["GET", "HEAD", "DELETE", "OPTIONS"])(
     "wire: a body on %s is forwarded",
     async (method) => {

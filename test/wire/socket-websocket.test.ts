@@ -37,6 +37,30 @@ async function join(early = "") {
 }
 
 describe("socket: tunnels", () => {
+  test("websocket: whatever a client sends before its upgrade is decided arrives, and so does the rest", async () => {
+    using upstream = await startRawUpstream();
+    let decide: () => void = () => undefined;
+    await using proxy = startSocketEngine(upstream.origin, {
+      admit(head, handler) {
+        const held = handler.hold();
+        decide = () => held.decide(handler.exchange(head));
+        return held.admission;
+      },
+    });
+    using client = await connectRaw(proxy.port);
+    const early = "e".repeat(1_000_000);
+    client.send(upgradeRequest("/") + early);
+    await until(() => proxy.handler.heads.length === 1);
+    // Nothing tells from outside that it has stopped reading.
+    await Bun.sleep(50);
+    decide();
+    const target = await upstream.received("\r\n\r\n");
+    target.write(AGREED);
+    client.send("the end");
+    await until(() => target.received.endsWith("the end"));
+    expect(target.received.endsWith(`${early}the end`)).toBe(true);
+  });
+
   test("websocket: the handshake is the client's and the target's own", async () => {
     await using joined = await join();
     expect(joined.head).toStartWith("GET /ws/../x HTTP/1.1\r\n");
