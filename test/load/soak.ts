@@ -42,6 +42,9 @@ const GROWTH_MAX_BYTES = 32 * 1_048_576;
 /** The listener's and the runtime's own. */
 const SOCKETS_AT_REST = 4;
 
+/** After failures in a row an app is tried again within a minute, and then needs a moment to start, ms. */
+const LONGEST_PAUSE_MS = 90_000;
+
 /** How many of each kind are on their way at a time; `null`: not on the fetch engine, which cannot. */
 const CROWD: readonly (readonly [client: Client, count: number, onFetch: boolean])[] = [
   [keepsAlive, 24, true],
@@ -192,7 +195,9 @@ async function lookAtRest(
 ): Promise<Rest> {
   await attempt(world, "all apps fall asleep: no lease is left", async () => {
     const eventsBefore = program.lines.length;
-    for (const app of ALL_APPS) await until(async () => (await pidOf(world, app)) !== null, 30_000);
+    for (const app of ALL_APPS) {
+      await until(async () => (await pidOf(world, app)) !== null, LONGEST_PAUSE_MS);
+    }
     await program.untilAllSleep(eventsBefore);
   });
   // Idle connections of clients have ended by then.
