@@ -189,7 +189,9 @@ test("leftovers: a process that only has a noted number is never touched", async
 });
 
 test("leftovers: a zombie counts as gone", async () => {
-  await using parent = Bun.spawn(["sh", "-c", "sleep 0 & echo $!; exec sleep 60"], {
+  // The child ends when its parent has become a program that asks for no child.
+  const child = 'while [ "$(cat /proc/$PPID/comm)" != sleep ]; do :; done';
+  await using parent = Bun.spawn(["sh", "-c", `sh -c '${child}' & echo $!; exec sleep 60`], {
     stdout: "pipe",
   });
   const { value } = await parent.stdout.getReader().read();
