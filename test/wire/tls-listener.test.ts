@@ -87,8 +87,9 @@ describe.each(ENGINES)("$name: TLS towards clients", (engine) => {
     await until(() => world.proxy.handler.answers.length === 1);
     client.socket.resume();
     await client.until(() => client.hasEnded);
-    expect(client.received.length).toBeGreaterThan(pieces * piece.length);
-    expect(client.received.match(/x{65536}/g)?.length).toBeGreaterThanOrEqual(pieces - 1);
+    // Without the sizes of chunks, which fall anywhere.
+    const body = client.received.slice(client.received.indexOf("\r\n\r\n"));
+    expect(body.replaceAll(/[^x]+/g, "").length).toBe(pieces * piece.length);
     await until(() => world.proxy.handler.leases === 0);
   });
 
