@@ -19,6 +19,7 @@ import {
   tell,
 } from "./lifecycle-context.ts";
 import { sentenceOf } from "./provider-retry.ts";
+import { ProviderError } from "./providers/provider.ts";
 
 /** How often an app that is still in use is looked at while it drains, ms. */
 const DRAIN_LOOK_EVERY_MS = 50;
@@ -175,15 +176,18 @@ async function keep(run: Sleep, why: string): Promise<SleepOutcome> {
 async function stop(run: Sleep): Promise<SleepOutcome> {
   const { context, app, fence, cause, signal } = run;
   const begunMs = context.clock.now();
+  let isTaken = false;
   tell(context, app, { name: "APP_STOPPING", cause });
   try {
     const provider = context.providerOf(app);
     const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, signal);
+    isTaken = true;
     await follow(context, app, { first, signal, untilMs: run.untilMs });
     await untilAsleep(run);
   } catch (error) {
     noteMissing(context, app, error);
-    return await stopFailed(run, sentenceOf(app.ref.provider, error));
+    const why = sentenceOf(app.ref.provider, error);
+    return await (isTaken || !isUnsent(error) ? stopFailed(run, why) : stillUp(run, why));
   }
   apply(context, app, { kind: "stop-done", fence });
   runOf(context, app).failures = 0;
@@ -199,11 +203,36 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
 }
 
 async function untilAsleep(run: Sleep): Promise<void> {
+  const { app, context } = run;
+  const stoppedMs = context.clock.now();
   for (;;) {
-    const seen = await observeNow(run.context, run.app, run.signal);
+    const seen = await observeNow(context, app, run.signal);
     if (seen.phase === "asleep" || seen.phase === "failed") return;
-    await sleep(run.context.clock, ASLEEP_LOOK_EVERY_MS, run.signal);
+    const graceMs = runOf(context, app).isWanted ? UP_AGAIN_WANTED_MS : UP_AGAIN_MS;
+    if (seen.phase === "awake" && context.clock.now() - stoppedMs >= graceMs) {
+      throw new Error(
+        "it is up although the platform has stopped it: somebody has started it anew",
+      );
+    }
+    await sleep(context.clock, ASLEEP_LOOK_EVERY_MS, run.signal);
   }
+}
+
+/** So long after a stop an app that is still shown as up may only be shown so, ms; less where somebody waits. */
+const UP_AGAIN_MS = 30_000;
+const UP_AGAIN_WANTED_MS = 2_000;
+
+/** The platform had no time for the call, so that nothing was done, and nothing has to be looked at. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof ProviderError && error.kind === "rate-limited" && !error.isUncertain;
+}
+
+async function stillUp(run: Sleep, why: string): Promise<SleepOutcome> {
+  const { context, app, fence, cause } = run;
+  apply(context, app, { kind: "stop-failed", fence, target: run.target });
+  await remember(context, app);
+  tell(context, app, { name: "APP_STOP_FAILED", cause, reason: why });
+  return { kind: "failed", why };
 }
 
 /** What the app is now decides what it becomes: awake again, or unknown where nobody can say. */

@@ -107,13 +107,14 @@ async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
 }
 
 /**
- * Only an app that may be up, or that the platform said something about, is looked at first: calling the platform
- * for it could change it, or is not allowed. When it cannot be asked, what it said before still holds.
+ * Only an app that may be up (also after a wake that failed, of which the platform may have heard all the same), or that
+ * the platform said something about, is looked at first: calling the platform for it could change it, or is not allowed. When it cannot be asked, what it said before still holds.
  */
 async function lookFirst({ context, app, before, signal }: Wake): Promise<Observation | null> {
   const { lastWord } = runOf(context, app);
   const isHindered = asksForLook(lastWord);
-  if (before.kind !== "awake" && before.kind !== "unknown" && !isHindered) return null;
+  const mayBeUp = before.kind === "awake" || before.kind === "unknown" || before.kind === "failed";
+  if (!mayBeUp && !isHindered) return null;
   return (
     (await look(context, app, signal)) ?? (isHindered ? (lastWord?.observation ?? null) : null)
   );

@@ -43,6 +43,7 @@ const FAILURES_MAX = 3;
 /** What a client is told to wait where nobody can say how long it takes, ms. */
 const SOON_MS = 2000;
 const SOON_CODES: ReadonlySet<AnswerCode> = new Set([
+  "app_waking",
   "starting",
   "shutting_down",
   "upstream_exhausted",
@@ -125,9 +126,16 @@ function answered(
     if (app.state.kind === "unknown") sawUp(deps, exchange);
     return null;
   }
-  if (!given.replayable || exchange.failures >= FAILURES_MAX) return null;
+  if (exchange.failures >= FAILURES_MAX) return null;
   deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  // It cannot be sent again, but whoever sent it can come back: the platform's page would not say so.
+  if (!given.replayable) return wakingInstead(deps, exchange);
   return deps.gate.readmit(exchange);
+}
+
+function wakingInstead(deps: ServerDeps, { app, head }: Exchange): Admission {
+  deps.activity.end(app);
+  return say(deps, head, { code: "app_waking", why: "it was down; its wake has begun", app });
 }
 
 /** An app that answers is up: nobody has to ask its platform any more. */

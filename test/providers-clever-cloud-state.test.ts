@@ -97,6 +97,8 @@ function at(nowMs: number, one: Order, opposite: Order | null = null): Circumsta
 }
 
 const ASKED = order({ writes: 1, writtenMs: 1_000, previousId: "deployment_0" });
+/** The same of a stop: no deployment has begun since. */
+const STOP_ASKED = { ...ASKED, previousId: "deployment_1" };
 
 function kindOf(decision: ReturnType<typeof decideWake>): string {
   return decision.kind === "fail" ? `fail ${decision.error}` : decision.kind;
@@ -189,17 +191,23 @@ const SLEEPS: readonly (readonly [string, View, Circumstances, string])[] = [
   ["awake", view("SHOULD_BE_UP", "OK", ["UP"]), at(0, order()), "write"],
   ["asleep already", view("SHOULD_BE_DOWN", "OK"), at(0, order()), "done"],
   ["stopping already", view("SHOULD_BE_DOWN", "OK", ["STOPPING"]), at(0, order()), "wait"],
-  ["asked, and still up", view("SHOULD_BE_UP", "OK", ["UP"]), at(2_000, ASKED), "wait"],
+  ["asked, and still up", view("SHOULD_BE_UP", "OK", ["UP"]), at(2_000, STOP_ASKED), "wait"],
+  [
+    "asked, and started anew by somebody",
+    view("SHOULD_BE_UP", "OK", ["UP"], { id: "deployment_2" }),
+    at(61_000, STOP_ASKED),
+    "fail failed",
+  ],
   [
     "asked a minute ago, and still up",
     view("SHOULD_BE_UP", "OK", ["UP"]),
-    at(61_000, ASKED),
+    at(61_000, STOP_ASKED),
     "write",
   ],
   [
     "asked twice in vain",
     view("SHOULD_BE_UP", "OK", ["UP"]),
-    at(200_000, { ...ASKED, writes: 2, writtenMs: 100_000 }),
+    at(200_000, { ...STOP_ASKED, writes: 2, writtenMs: 100_000 }),
     "fail failed",
   ],
   ["somebody deploys", view("SHOULD_BE_UP", "WIP", ["UP"]), at(0, order()), "fail busy"],

@@ -299,7 +299,7 @@ describe("heroku: sleep and wake", () => {
     const first = await world.provider.sleep(app.id, snapshot, patient());
     app.scaleByHand({ web: 2 });
     const error = await rejection(finish(world.provider, app.id, first));
-    expect(error.kind).toBe("busy");
+    expect(error.kind).toBe("failed");
     expect(error.message).toContain("scaled demo-app up");
   });
 

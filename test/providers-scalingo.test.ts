@@ -156,7 +156,9 @@ describe("scalingo: a wake", () => {
     await using world = await startScalingo();
     const app = world.fake.addApp("demo-app", { formation: { web: 0, worker: 1 } });
     const id = world.idOf(app);
-    expect((await world.provider.observe(id, patient())).phase).toBe("unmanaged");
+    expect((await world.provider.observe(id, patient())).phase).toBe("asleep");
+    // What the snapshot of before knows about web must not be lost to one without web.
+    expect((await rejection(world.provider.takeSnapshot(id, patient()))).kind).toBe("invalid");
     await finish(world.provider, id, await world.provider.wake(id, null, patient()));
     expect(app.amounts).toEqual({ web: 1, worker: 1 });
   });

@@ -91,7 +91,7 @@ describe("scalingo answers", () => {
     const phase = (amounts: Amounts) => observationOf(app, formation(amounts)).phase;
     expect(observationOf(app, null).phase).toBe("awake");
     expect(phase({ web: 1 })).toBe("awake");
-    expect(phase({ web: 0, worker: 1 })).toBe("unmanaged");
+    expect(phase({ web: 0, worker: 1 })).toBe("asleep");
     expect(phase({ worker: 1 })).toBe("unmanaged");
     expect(phase({ web: 0 })).toBe("asleep");
   });

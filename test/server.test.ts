@@ -193,10 +193,14 @@ describe("the platform's page for apps that are down", () => {
     expect([app.leases, world.provider.calls]).toEqual([1, ["wake shop"]]);
   });
 
-  test("server: a request that cannot be sent twice gets the page", async () => {
-    const { admit, handler, app } = await servingWorld({ provider: provider() });
-    expect(handler.answered(exchangeOf(admit("shop")), DOWN_PAGE, false)).toBeNull();
-    expect(app.leases).toBe(1);
+  test("server: a request that cannot be sent twice is told to come back, and the wake begins", async () => {
+    const { world, admit, handler, app } = await servingWorld({ provider: provider() });
+    world.provider.up.delete("shop");
+    const next = handler.answered(exchangeOf(admit("shop")), DOWN_PAGE, false);
+    if (next === null) throw new Error("the page was passed on");
+    expect(summaryOf(next)).toBe("503 app_waking, again after 2 s");
+    await world.clock.advance(10);
+    expect([app.leases, world.provider.calls]).toEqual([0, ["wake shop"]]);
   });
 
   test("server: after three times the client gets the page", async () => {

@@ -87,7 +87,7 @@ export interface RequestHandler {
   /**
    * Reports the head of the target's answer before it is passed on.
    * @returns `null`: pass it on. Otherwise the answer was the platform's "down" page: drop it and follow the
-   *   admission; `exchange` has been handed back. Only when `replayable`.
+   *   admission; `exchange` has been handed back. An answer of ours when it was not `replayable`.
    */
   answered(exchange: Exchange, answer: AnswerHead, replayable: boolean): Admission | null;
   /** Reports that no answer came. Hands `exchange` back; follow the admission instead. */

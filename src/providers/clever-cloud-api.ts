@@ -103,13 +103,17 @@ export function createCleverCloudApi(deps: CleverCloudDeps): CleverCloudApi {
         await get(`read the instances of ${place.label}`, `${pathOf(place)}/instances`, asked),
       ),
     deploy: (place, asked) => change(api, place, { what: "wake", method: "POST", ...asked }),
-    undeploy: (place, asked) => change(api, place, { what: "stop", method: "DELETE", ...asked }),
+    undeploy: (place, asked) =>
+      change(api, place, { what: "stop", method: "DELETE", waitMaxMs: STOP_WAIT_MS, ...asked }),
     get remaining() {
       return api.remaining;
     },
     close: () => api.close(),
   };
 }
+
+/** Longest a stop waits for its turn, ms: by then a deployment may have begun, and requests wait for it. */
+const STOP_WAIT_MS = 5_000;
 
 async function bodyOf(api: PlatformApi, call: ApiCall): Promise<unknown> {
   return (await api.send(call)).body;
@@ -118,7 +122,7 @@ async function bodyOf(api: PlatformApi, call: ApiCall): Promise<unknown> {
 async function change(
   api: PlatformApi,
   place: AppPlace,
-  call: Asked & { readonly what: string; readonly method: "POST" | "DELETE" },
+  call: Asked & Pick<ApiCall, "what" | "waitMaxMs"> & { readonly method: "POST" | "DELETE" },
 ): Promise<void> {
   const what = `${call.what} ${place.label}`;
   // Never repeatable: a second start is a second deployment, and a second stop may hit a start in between.

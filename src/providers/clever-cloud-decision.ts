@@ -102,6 +102,9 @@ export function decideSleep(view: View, circumstances: Circumstances): Decision 
       return WAIT;
     case "awake":
     case "failed":
+      if (hasBegun(view, circumstances.order)) {
+        return { kind: "fail", error: "failed", why: "somebody has started it anew since" };
+      }
       return decideWrite(circumstances, "Clever Cloud took the stop, and the app still runs");
     case "unknown":
       // Between two of its words, while it goes down.

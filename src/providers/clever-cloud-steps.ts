@@ -113,8 +113,6 @@ async function glance({ context, known, goal, asked }: Turn): Promise<View | nul
     if (progressOf(newest) === "under-way" && !isUndeploy(newest)) return null;
   }
   const app = await readApp(context, known, asked);
-  const isAsked = order !== null && isHeard({ order, nowMs: context.clock.now() });
-  if (goal === "sleep" && isAsked && app.state === "SHOULD_BE_UP") return null;
   return await completeLook(context, known, { app, asked });
 }
 

@@ -129,13 +129,18 @@ export function createHerokuApi(deps: HerokuApiDeps): HerokuApi {
   };
 }
 
+/** Longest a stop waits for its turn, ms: by then a deployment may have begun, and requests wait for it. */
+const STOP_WAIT_MS = 5_000;
+
 type Send = (call: ApiCall) => Promise<ApiAnswer>;
 
 function writesOf(send: Send): Pick<HerokuApi, "patchFormation" | "restartDyno"> {
   return {
     async patchFormation(order, updates) {
       const call = { method: "PATCH", path: "/formation", what: "scale", body: { updates } };
-      await send(callFor(order, { ...call, method: "PATCH" }));
+      const waitMaxMs = order.urgency === "sleep" ? STOP_WAIT_MS : undefined;
+      const patch = callFor(order, { ...call, method: "PATCH" });
+      await send(waitMaxMs === undefined ? patch : { ...patch, waitMaxMs });
     },
     async restartDyno(order, dyno) {
       const path = `/dynos/${encodeURIComponent(dyno)}`;

@@ -171,7 +171,7 @@ async function wakeStep(
   return { done: true, target };
 }
 
-/** @throws ProviderError `busy` when somebody has scaled it up since */
+/** @throws ProviderError `failed` when somebody has scaled it up since: waiting longer would not end that */
 async function sleepStep(
   context: HerokuContext,
   order: AppOrder,
@@ -185,7 +185,7 @@ async function sleepStep(
   const formation = await fetchFormation(context, order);
   if (quantityOf(formation, "web") > 0) {
     const message = `somebody has scaled ${order.name} up while it was put to sleep`;
-    throw new ProviderError("busy", message);
+    throw new ProviderError("failed", message);
   }
   return goOn(context, operation);
 }

@@ -39,6 +39,11 @@ export interface ApiCall {
    */
   readonly isRepeatable?: boolean;
   readonly urgency: Urgency;
+  /**
+   * Goes ahead of others of its urgency, and fails with `rate-limited` rather than wait longer for its turn, in ms:
+   * what it was decided on may have changed by then. Left out: as long as `signal` lets it.
+   */
+  readonly waitMaxMs?: number;
   /** Ends the call at any stage, waiting included. A write that was under way may still have been applied. */
   readonly signal: AbortSignal;
 }

@@ -19,6 +19,8 @@ export interface Entrant {
   readonly urgency: Urgency;
   /** A wake that was sent away while the platform wanted no calls: it waits for the end of that like a sleep. */
   readonly obeys: boolean;
+  /** Goes ahead of others of its urgency. */
+  readonly isAhead?: boolean;
   /** Aborted: it leaves the queue, and `enter` rejects with the reason. */
   readonly signal: AbortSignal;
 }
@@ -144,7 +146,9 @@ function enter(state: State, entrant: Entrant): Promise<Entry> {
     },
   };
   signal.addEventListener("abort", onAbort, { once: true });
-  state.queues[entrant.urgency].push(waiter);
+  const queue = state.queues[entrant.urgency];
+  if (entrant.isAhead === true) queue.unshift(waiter);
+  else queue.push(waiter);
   pump(state);
   return promise;
 }

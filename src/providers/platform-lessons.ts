@@ -83,6 +83,7 @@ const REQUEST_IDS = ["request-id", "x-request-id", "sozu-id"];
 function note({ options, base }: CallContext, { raw, running }: Lesson, why: string): void {
   const { method, what, urgency } = running.call;
   const header = raw.kind === "answer" ? raw.header : () => null;
+  const requestId = REQUEST_IDS.map(header).find((id) => id !== null);
   options.log.debug(
     {
       provider: options.provider,
@@ -91,7 +92,7 @@ function note({ options, base }: CallContext, { raw, running }: Lesson, why: str
       path: running.url.pathname,
       urgency,
       status: raw.kind === "answer" ? raw.status : undefined,
-      requestId: REQUEST_IDS.map(header).find((id) => id !== null),
+      requestId: requestId === undefined ? undefined : safeText(requestId ?? "", running.secrets),
       why: why || undefined,
     },
     `called the platform to ${what}`,

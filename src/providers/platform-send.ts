@@ -1,6 +1,6 @@
 /** The story of one call to a platform: its turn, its attempts, and how it ends. */
 
-import { sleep } from "../clock.ts";
+import { deadline, sleep } from "../clock.ts";
 import { messageOf } from "../errors.ts";
 import { unlessAborted } from "./abortable.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "./platform-answer.ts";
 import type { ApiAnswer, ApiCall } from "./platform-api.ts";
 import { attempt } from "./platform-attempt.ts";
+import type { Entry } from "./platform-budget.ts";
 import { addressOf, backoffMs, headersOf, mayTryAgain } from "./platform-call.ts";
 import type { CallContext, Running } from "./platform-context.ts";
 import { endTurn, learn, learnNoToken, type Turn, takeTurn, turnAway } from "./platform-lessons.ts";
@@ -75,11 +76,7 @@ async function untilSettled(context: CallContext, running: Running): Promise<Api
 async function nextTry(context: CallContext, running: Running): Promise<Outcome | "renewed"> {
   const { call, life } = running;
   turnAway(context, running);
-  const entry = await context.budget.enter({
-    urgency: call.urgency,
-    obeys: running.limits > 1,
-    signal: life.signal,
-  });
+  const entry = await enterInTime(context, running);
   if (entry.kind === "paused") throw pausedError(context, running, entry.restMs);
   const { place } = entry;
   try {
@@ -96,6 +93,22 @@ async function nextTry(context: CallContext, running: Running): Promise<Outcome 
     return await useTurn(context, running, turn);
   } finally {
     endTurn(turn);
+  }
+}
+
+async function enterInTime(context: CallContext, running: Running): Promise<Entry> {
+  const { call, life } = running;
+  const { urgency, waitMaxMs, what } = call;
+  const entrant = { urgency, obeys: running.limits > 1, signal: life.signal };
+  if (waitMaxMs === undefined) return await context.budget.enter(entrant);
+  const limit = deadline(context.options.clock, waitMaxMs, {
+    reason: new ProviderError("rate-limited", `could not ${what}: its turn did not come in time`),
+    parent: life.signal,
+  });
+  try {
+    return await context.budget.enter({ ...entrant, signal: limit.signal, isAhead: true });
+  } finally {
+    limit.end();
   }
 }
 

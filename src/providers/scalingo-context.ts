@@ -78,7 +78,7 @@ export function withUnmanaged(
 export function sendFor(
   context: ScalingoContext,
   order: AppOrder,
-  call: Pick<ApiCall, "method" | "path" | "body" | "what">,
+  call: Pick<ApiCall, "method" | "path" | "body" | "what" | "waitMaxMs">,
 ): Promise<ApiAnswer> {
   const { region, appId } = placeOf(order.id);
   const { urgency, signal } = order;

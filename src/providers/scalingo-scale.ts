@@ -29,6 +29,9 @@ const FORGOTTEN_MS = 15_000;
 /** Longest to wait for the platform to stop an app, ms: requests for it wait meanwhile. It kills after 30 s. */
 const SLEEP_MS_MAX = 180_000;
 
+/** Longest a stop waits for its turn, ms: by then a deployment may have begun, and requests wait for it. */
+const STOP_WAIT_MS = 5_000;
+
 /** A scale that was sent. */
 type Sent =
   /** The platform goes on with it; `location` of the operation, where it said one. */
@@ -228,6 +231,7 @@ async function send(
   const answer = await sendFor(context, order, {
     what: does,
     method: "POST",
+    ...(job.goal === "sleep" ? { waitMaxMs: STOP_WAIT_MS } : {}),
     ...(changes === null
       ? { path: "/restart", body: {} }
       : { path: "/scale", body: { containers: changes } }),

@@ -118,8 +118,10 @@ function runningAs(target: Target | null, formation: readonly ScalingoType[] | n
   if (formation === null) return { phase: "awake", target };
   const web = formation.find(({ name }) => name === "web");
   if (web !== undefined && web.amount > 0) return { phase: "awake", target };
-  // Somebody's one-off container is all that runs.
-  if (formation.every(({ amount }) => amount === 0)) return { phase: "asleep", target };
+  // A worker that somebody runs meanwhile, or a one-off container, answers no request: web can be woken.
+  if (web !== undefined || formation.every(({ amount }) => amount === 0)) {
+    return { phase: "asleep", target };
+  }
   const reason = "it runs, but has no container of the type web, which alone gets requests";
   return { phase: "unmanaged", target, reason };
 }

@@ -137,6 +137,11 @@ async function takeSnapshot(context: ScalingoContext, order: AppOrder): Promise<
       throw new ProviderError("busy", message);
     }
     refuseAutoscaled(context, id, autoscaled);
+    // The snapshot of before knows what web was; this one would take its place.
+    const isWebDown = formation.some(({ name, amount }) => name === "web" && amount === 0);
+    if (isWebDown && formation.some(({ amount }) => amount > 0)) {
+      throw new ProviderError("invalid", "its web is down already; what else runs, somebody wants");
+    }
     return snapshotOf(formation);
   } catch (error) {
     context.turns.give(id);
