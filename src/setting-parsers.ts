@@ -69,7 +69,7 @@ export function millisecondsOrOff(): Parser<number | null> {
 /** A size: bytes, or a whole number with a unit, in steps of 1024. */
 export function bytes(min: number, max: number): Parser<number> {
   return {
-    allowed: `a size from ${min} bytes to ${sizeText(max)}, such as 65536, 64kb or 10mb`,
+    allowed: `a size from ${min} bytes to ${sizeText(max)}, such as 65536 or 64kb`,
     parse(value) {
       const size = sizeOf(value);
       return size !== null && size >= min && size <= max ? accept(size) : refuse();
