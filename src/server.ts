@@ -53,7 +53,11 @@ const SOON_CODES: ReadonlySet<AnswerCode> = new Set([
 export function createServer(deps: ServerDeps): RequestHandler {
   return {
     admit: (head) => guarded(deps, head, () => admit(deps, head)),
-    answered: (exchange, answer, replayable) => answered(deps, exchange, { answer, replayable }),
+    answered(exchange, answer, replayable) {
+      if (isDownPage(deps, exchange, answer)) return foundDown(deps, exchange, replayable);
+      if (exchange.app.state.kind === "unknown") sawUp(deps, exchange);
+      return null;
+    },
     failed: (exchange, failure) =>
       guarded(deps, exchange.head, () => failed(deps, exchange, failure)),
     release: (exchange) => release(deps, exchange),
@@ -114,22 +118,18 @@ function say(
   return { kind: "answer", answer };
 }
 
-/** When the platform said that the app is down, a request that can be sent once more follows its wake. */
-function answered(
-  deps: ServerDeps,
-  exchange: Exchange,
-  given: { readonly answer: AnswerHead; readonly replayable: boolean },
-): Admission | null {
+/** Whether the platform speaks rather than the app, and says that the app is down. */
+function isDownPage(deps: ServerDeps, { app }: Exchange, answer: AnswerHead): boolean {
+  return deps.downAnswerOf(app)?.(answer.status, answer.header) === true;
+}
+
+/** The platform said that the app is down: a request that can be sent once more follows its wake. */
+function foundDown(deps: ServerDeps, exchange: Exchange, replayable: boolean): Admission | null {
   const { app, target, head } = exchange;
-  const isDown = deps.downAnswerOf(app);
-  if (isDown === null || !isDown(given.answer.status, given.answer.header)) {
-    if (app.state.kind === "unknown") sawUp(deps, exchange);
-    return null;
-  }
   if (exchange.failures >= FAILURES_MAX) return null;
   deps.lifecycle.targetIsDown(app, target, causeOf(head));
   // It cannot be sent again, but whoever sent it can come back: the platform's page would not say so.
-  if (!given.replayable) return wakingInstead(deps, exchange);
+  if (!replayable) return wakingInstead(deps, exchange);
   return deps.gate.readmit(exchange);
 }
 
