@@ -61,9 +61,19 @@ function checkMap(
     if (checked !== undefined) fitting[key] = checked;
   }
   for (const key of shape.required ?? []) {
-    if (!Object.hasOwn(value, key)) report(at, `needs \`${key}\``);
+    if (!isMeant(value, key, Object.keys(shape.properties ?? {}))) report(at, `needs \`${key}\``);
   }
   return fitting;
+}
+
+/** Whether a map has the key, or one that is not known and was probably meant to be it. */
+export function isMeant(
+  value: Readonly<Record<string, unknown>>,
+  key: string,
+  known: readonly string[],
+): boolean {
+  if (Object.hasOwn(value, key)) return true;
+  return Object.keys(value).some((other) => !known.includes(other) && meant(other, known) === key);
 }
 
 function unknownKey(key: string, shape: Shape): string {
@@ -71,11 +81,15 @@ function unknownKey(key: string, shape: Shape): string {
     return `is not a valid name here: it must be ${shape.propertyNames?.$comment}`;
   }
   const known = Object.keys(shape.properties);
-  // Many a key is asked for without its prefix: `max_idle_time` for `app_max_idle_time`.
-  const meant = nearest(key, known) ?? known.find((candidate) => candidate.endsWith(`_${key}`));
-  return meant === undefined
+  const likely = meant(key, known);
+  return likely === undefined
     ? `is not a known key: known are ${known.join(", ")}`
-    : `is not a known key: did you mean ${meant}?`;
+    : `is not a known key: did you mean ${likely}?`;
+}
+
+/** Many a key is asked for without its prefix: `max_idle_time` for `app_max_idle_time`. */
+function meant(key: string, known: readonly string[]): string | undefined {
+  return nearest(key, known) ?? known.find((candidate) => candidate.endsWith(`_${key}`));
 }
 
 function shapeOf(shape: Shape, key: string): Shape | undefined {

@@ -1,15 +1,20 @@
 /** Finds what a configuration allows but its author can hardly have meant. Pure. */
 
-import type { AppsConfig, Config, ProviderName } from "./config.ts";
+import type { AppsConfig, Config } from "./config.ts";
+import { listsItsOwn } from "./provider-kinds.ts";
+import { keyOf } from "./setting-parsers.ts";
+import { settingsInVain } from "./settings-in-vain.ts";
 
-/** Providers whose apps all stand in `paastis.yml`; the platforms of others list apps that we cannot know. */
-const DECLARED_ONLY: ReadonlySet<ProviderName> = new Set<ProviderName>(["process", "http"]);
-
-/** One sentence each. */
-export function doubtsAbout(config: Config): string[] {
-  return [...strangers(config), ...sharedPorts(config), ...oddRegions(config)];
+/** One sentence each. @param given names of our variables that have a value */
+export function doubtsAbout(config: Config, given: ReadonlySet<string>): string[] {
+  return [
+    ...strangers(config),
+    ...impossibleKeys(config),
+    ...sharedPorts(config),
+    ...oddRegions(config),
+    ...settingsInVain(config, given),
+  ];
 }
-
 /** New regions come without notice, but all names so far have this form. */
 function oddRegions({ scalingo }: Config): string[] {
   const odd = (scalingo?.regions ?? []).filter((region) => !/^[a-z]+-[a-z0-9-]+$/.test(region));
@@ -21,7 +26,7 @@ function strangers(config: Config): string[] {
   const { defaultApp, providers } = config;
   const keys = new Set(config.apps.apps.map(({ key }) => key));
   const doubts: string[] = [];
-  if (!providers.every((provider) => DECLARED_ONLY.has(provider))) return doubts;
+  if (providers.some(listsItsOwn)) return doubts;
   if (defaultApp !== null && !keys.has(defaultApp)) {
     doubts.push(`DEFAULT_APP is "${defaultApp}", but no app of that key is declared`);
   }
@@ -34,6 +39,14 @@ function strangers(config: Config): string[] {
     doubts.push(`${where} names "${name}", but no app of that key is declared`);
   }
   return doubts;
+}
+
+/** No app will ever have such a key. Others than these are only doubted where all apps are known. */
+function impossibleKeys({ ignoredApps, providers }: Config): string[] {
+  if (!providers.some(listsItsOwn)) return [];
+  return ignoredApps
+    .filter((name) => keyOf(name) === null)
+    .map((name) => `REGISTRY_IGNORED_APPS names "${name}", which can be no key of an app`);
 }
 
 interface Mention {

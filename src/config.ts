@@ -61,7 +61,18 @@ export interface HttpDeclaration {
 export type Declaration = ProcessDeclaration | HttpDeclaration;
 
 /** Providers this version can be told to use. */
-export const PROVIDER_NAMES = ["process", "http", "scalingo", "heroku", "clever-cloud"] as const;
+export const PROVIDER_NAMES = [
+  "process",
+  "http",
+  "docker",
+  "kubernetes",
+  "scalingo",
+  "heroku",
+  "clever-cloud",
+  "render",
+  "fly",
+  "upsun",
+] as const;
 
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
 
@@ -103,6 +114,92 @@ export interface CleverCloudConfig extends PlatformConfig {
         readonly secret: string;
       };
   readonly apiUrl: string;
+}
+
+/** A Docker or Podman engine. */
+export interface DockerConfig {
+  readonly api: /** Absolute path of the engine's socket. */
+    | { readonly kind: "unix"; readonly socketPath: string }
+    | {
+        readonly kind: "tcp";
+        /** Without a path: `https://docker.example:2376`. */
+        readonly origin: string;
+        /** Absolute path of a folder with `ca.pem`, `cert.pem` and `key.pem`; `null`: no TLS. */
+        readonly certificateDir: string | null;
+      };
+  /** Where published ports answer: a name or an address, IPv6 in brackets. */
+  readonly publishedHost: string;
+  /** Name of the network through which containers are reached by their own address; `null`: by published ports. */
+  readonly network: string | null;
+  /** How long a container may take to stop before the engine kills it. */
+  readonly stopTimeoutMs: number;
+}
+
+/** A Kubernetes cluster. */
+export interface KubernetesConfig {
+  readonly api:
+    | {
+        readonly kind: "in-cluster";
+        /** An address, IPv6 without brackets. */
+        readonly host: string;
+        readonly port: number;
+        /** Absolute; holds `token`, `ca.crt` and `namespace`. */
+        readonly serviceAccountDir: string;
+      }
+    | {
+        readonly kind: "kubeconfig";
+        /** Absolute. */
+        readonly file: string;
+        /** `null`: the file's current one. */
+        readonly context: string | null;
+      };
+  /** Each once; `"all"`: those of the whole cluster; `null`: the one of the service account or the context. */
+  readonly namespaces: readonly string[] | "all" | null;
+  readonly clusterDomain: string;
+  /** How services are reached: by their name in the cluster's DNS, or by their cluster address. */
+  readonly reach: "dns" | "cluster-ip";
+}
+
+/** An account on Render. */
+export interface RenderConfig extends PlatformConfig {
+  readonly token: string;
+  /** With its path: `https://api.render.com/v1`. */
+  readonly apiUrl: string;
+}
+
+/** An organization on Fly.io. */
+export interface FlyConfig extends PlatformConfig {
+  readonly token: string;
+  /** Its slug. */
+  readonly organization: string;
+  /** What a sleep does where the machine allows both. */
+  readonly sleepMode: "suspend" | "stop";
+  /** Where each app answers, `{app}` standing for its name. */
+  readonly appUrl: string;
+  readonly apiUrl: string;
+}
+
+/** An account on Upsun. */
+export interface UpsunConfig extends PlatformConfig {
+  /** An API token, which is exchanged for bearers. */
+  readonly token: string;
+  /** Ids of projects; `null`: all that the account sees. */
+  readonly projects: readonly string[] | null;
+  readonly apiUrl: string;
+  /** Where tokens are exchanged. */
+  readonly authUrl: string;
+}
+
+/** What each platform is reached with; `null` when it is not named in `PROVIDER_NAME`. */
+export interface Accounts {
+  readonly docker: DockerConfig | null;
+  readonly kubernetes: KubernetesConfig | null;
+  readonly scalingo: ScalingoConfig | null;
+  readonly heroku: HerokuConfig | null;
+  readonly cleverCloud: CleverCloudConfig | null;
+  readonly render: RenderConfig | null;
+  readonly fly: FlyConfig | null;
+  readonly upsun: UpsunConfig | null;
 }
 
 /** The part of the configuration that `paastis.yml` gives and that is replaced when the file changes. */
@@ -164,7 +261,7 @@ export interface UpstreamConfig {
 }
 
 /** Everything the program was told. Deeply frozen. */
-export interface Config {
+export interface Config extends Accounts {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -180,10 +277,6 @@ export interface Config {
   readonly maxIdleMs: number;
   /** In the order given, each once; providers that apps of `paastis.yml` need are added. */
   readonly providers: readonly ProviderName[];
-  /** Each `null` when its provider is not named. */
-  readonly scalingo: ScalingoConfig | null;
-  readonly heroku: HerokuConfig | null;
-  readonly cleverCloud: CleverCloudConfig | null;
   readonly hooks: HookCommands;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Key of the app that answers where no other does. */

@@ -3,16 +3,26 @@
 /** What a `.env` file holds. */
 export interface DotenvReading {
   readonly values: Readonly<Record<string, string>>;
-  /** Numbers of the lines that are neither `KEY=value` nor a comment. Their text may be a secret. */
-  readonly brokenLines: readonly number[];
+  readonly brokenLines: readonly BrokenLine[];
+}
+
+/** A line that is neither `KEY=value` nor a comment. Its text may be a secret and is not told. */
+export interface BrokenLine {
+  /** From 1. */
+  readonly line: number;
+  /** What seems to be the variable's name, so that nobody else misses it; `null`: nothing does. */
+  readonly name: string | null;
+  /** What is wrong; goes on after the line's number. */
+  readonly why: string;
 }
 
 const BLANK = String.raw`[ \t]*`;
 /** The end of a line, with a comment before it that stands apart from the value. */
 const END = String.raw`${BLANK}(?:(?<=^|[\s'"=])#[^\n]*)?(?:\n|$)`;
-const KEY = String.raw`(?:export[ \t]+)?(?<key>[A-Za-z_][\w.-]*)${BLANK}=`;
+const NAME = String.raw`(?:export[ \t]+)?(?<key>[A-Za-z_][\w.-]*)`;
+const KEY = `${NAME}${BLANK}=`;
 /** `'literal'` or `"with \n escapes"`, both over several lines if need be, or plain text. */
-const VALUE = String.raw`(?:'(?<literal>[^']*)'|"(?<escaped>(?:[^"\\]|\\[\s\S])*)"|(?<plain>(?!['"])[^\n]*?))`;
+const VALUE = String.raw`(?:'(?<literal>[^']*)'|"(?<escaped>(?:[^"\\]|\\[\s\S])*)"|(?<plain>(?![ \t]*['"])[^\n]*?))`;
 /** A blank line or a comment matches without a key. */
 const STATEMENT = `${BLANK}(?:${KEY}${BLANK}${VALUE})?${END}`;
 
@@ -20,14 +30,19 @@ const STATEMENT = `${BLANK}(?:${KEY}${BLANK}${VALUE})?${END}`;
 export function parseDotenv(content: string): DotenvReading {
   const text = content.replace(/^\uFEFF/, "").replaceAll("\r\n", "\n");
   const values: Record<string, string> = {};
-  const brokenLines: number[] = [];
+  const brokenLines: BrokenLine[] = [];
+  /** After a value whose end is missing, lines that are nothing may be its own: they are told with its first. */
+  let hasOpen = false;
   const statement = new RegExp(STATEMENT, "y");
   let position = 0;
   while (position < text.length) {
     statement.lastIndex = position;
     const groups = statement.exec(text)?.groups;
     if (groups === undefined) {
-      brokenLines.push(lineAt(text, position));
+      const { kind, ...wrong } = whatIsWrong(text.slice(position));
+      if (kind !== "form" || !hasOpen) brokenLines.push({ line: lineAt(text, position), ...wrong });
+      hasOpen ||= kind === "open";
+      // What follows may well be in order: a quote that was forgotten must not swallow it.
       position = endOfLine(text, position);
       continue;
     }
@@ -35,6 +50,30 @@ export function parseDotenv(content: string): DotenvReading {
     position = statement.lastIndex;
   }
   return { values, brokenLines };
+}
+
+const FORM = "must be KEY=value or a comment beginning with #";
+const BROKEN_NAME = new RegExp(`^${BLANK}${NAME}`);
+/** The beginning of a line whose value begins with a quote, and then all that may stand up to the closing one. */
+const QUOTED = new RegExp(
+  String.raw`^${BLANK}${KEY}${BLANK}(?<quote>['"])(?<closed>(?:(?<=')[^'\n]*'|(?<=")(?:[^"\\\n]|\\.)*"))?`,
+);
+
+/** What somebody got wrong: the form of the line, the end of a quoted value, or what follows that. */
+type Mistake = "form" | "open" | "after";
+
+function whatIsWrong(rest: string): Omit<BrokenLine, "line"> & { readonly kind: Mistake } {
+  const name = BROKEN_NAME.exec(rest)?.groups?.key ?? null;
+  const { quote, closed } = QUOTED.exec(rest)?.groups ?? {};
+  if (quote === undefined) return { kind: "form", name, why: FORM };
+  if (closed === undefined) {
+    const why = `the value of ${name} begins with ${quote} and must end with one`;
+    return { kind: "open", name, why };
+  }
+  const inside =
+    quote === '"' ? `for a " inside it write \\"` : `if it has a ' inside, put " around it`;
+  const why = `after the ${quote} that ends the value of ${name} only a comment may follow; ${inside}`;
+  return { kind: "after", name, why };
 }
 
 function textOf(groups: Readonly<Record<string, string | undefined>>): string {

@@ -1,6 +1,7 @@
 /** Reads every environment variable into a typed value, with its problems. */
 
-import { nearest } from "./nearest.ts";
+import { PROVIDER_NAMES, type ProviderName } from "./config.ts";
+import { describeUnknown, findUnknown, type UnknownVariable } from "./unknown-variables.ts";
 import type { Variable } from "./variable.ts";
 import { VARIABLES } from "./variables.ts";
 
@@ -20,7 +21,12 @@ export interface Layer {
 export interface EnvironmentReading {
   readonly values: EnvironmentValues;
   readonly problems: readonly string[];
-  readonly warnings: readonly string[];
+  /** Names among ours whose value was refused: what is said about them besides may only follow from that. */
+  readonly refused: ReadonlySet<string>;
+  /** What has a value, by the name it was given by (a flag counts as its variable); secrets without their value. */
+  readonly given: ReadonlyMap<string, string>;
+  /** Variables that nobody reads, but whose names look like ours, with the sentence about each. */
+  readonly unknown: readonly (UnknownVariable & { readonly warning: string })[];
 }
 
 /** One row of the README's table. */
@@ -38,14 +44,23 @@ export interface VariableRow {
 /** Reads every variable of the table. Pure: never throws, collects all problems. */
 export function readEnvironment(layers: readonly Layer[]): EnvironmentReading {
   const problems: string[] = [];
+  const refused = new Set<string>();
   const values: Record<string, unknown> = {};
   for (const [field, row] of Object.entries(VARIABLES)) {
     // The rows differ in their value's type only, and nothing here looks at values.
-    values[field] = readVariable(row as Variable<unknown>, layers, problems);
+    values[field] = readVariable(row as Variable<unknown>, layers, (problem) => {
+      problems.push(problem);
+      refused.add(row.name);
+    });
   }
-  const warnings = layers.flatMap((layer) => (layer.kind === "flags" ? [] : misspelt(layer)));
-  // Each field was read by its own row's parser, or is that row's fallback.
-  return { values: values as EnvironmentValues, problems, warnings };
+  return {
+    // Each field was read by its own row's parser, or is that row's fallback.
+    values: values as EnvironmentValues,
+    problems,
+    refused,
+    given: new Map(layers.toReversed().flatMap(givenBy)),
+    unknown: unknownIn(layers),
+  };
 }
 
 /** The table, for documentation. */
@@ -65,27 +80,61 @@ export function ownNames(): ReadonlySet<string> {
   return new Set(rows().flatMap((row) => [row.name, ...row.aliases]));
 }
 
+/** Those among them that no other program has a use for. */
+export function privateNames(): ReadonlySet<string> {
+  const isPrivate = (row: Variable<unknown>) => !row.isShared;
+  return new Set(
+    rows()
+      .filter(isPrivate)
+      .flatMap((row) => [row.name, ...row.aliases]),
+  );
+}
+
+/** A variable of one provider alone. */
+export interface ProviderVariable {
+  readonly name: string;
+  readonly provider: ProviderName;
+  readonly isSecret: boolean;
+}
+
+/** Those among the table's that have the name of a provider in theirs: `PROVIDER_HEROKU_API_TOKEN`. */
+export function providerVariables(): readonly ProviderVariable[] {
+  return rows().flatMap(({ name, secret }) => {
+    const provider = PROVIDER_NAMES.find((candidate) => name.startsWith(prefixOf(candidate)));
+    return provider === undefined ? [] : { name, provider, isSecret: secret };
+  });
+}
+
+/** `PROVIDER_CLEVER_` for clever-cloud. */
+function prefixOf(provider: ProviderName): string {
+  return `PROVIDER_${provider.split("-")[0]?.toUpperCase()}_`;
+}
+
 function rows(): readonly Variable<unknown>[] {
   // As above: only what does not depend on the value's type is looked at.
   return Object.values(VARIABLES) as readonly Variable<unknown>[];
 }
 
-function readVariable<T>(row: Variable<T>, layers: readonly Layer[], problems: string[]): T {
+function readVariable<T>(
+  row: Variable<T>,
+  layers: readonly Layer[],
+  refuse: (problem: string) => void,
+): T {
   for (const layer of layers) {
     const given = givenIn(layer, row);
     const [first, ...others] = given;
     if (first === undefined) continue;
     const other = others.find((candidate) => candidate.value !== first.value);
     if (other !== undefined) {
-      problems.push(conflict(row, first, other));
+      refuse(conflict(row, first, other));
       return row.fallback;
     }
     const parsed = row.parser.parse(first.value);
     if (parsed.ok) return parsed.value;
-    problems.push(refusal(row, first, parsed.why));
+    refuse(refusal(row, first, parsed.why));
     return row.fallback;
   }
-  if (row.required) problems.push(`${row.name} is required: set it to ${row.parser.allowed}`);
+  if (row.required) refuse(`${row.name} is required: set it to ${row.parser.allowed}`);
   return row.fallback;
 }
 
@@ -123,18 +172,27 @@ function show(value: string): string {
   return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
 }
 
-/** Variables that nobody reads, but whose names are nearly ours. Those of other programs stay unmentioned. */
-function misspelt(layer: Layer): string[] {
+function givenBy({ values }: Layer): (readonly [string, string])[] {
+  return rows().flatMap(({ name, aliases, secret }) =>
+    [name, ...aliases].flatMap((own) => {
+      const value = values[own]?.trim() ?? "";
+      return value === "" ? [] : [[own, secret ? "" : value] as const];
+    }),
+  );
+}
+
+/** Names that other programs share are no pattern for ours. */
+function unknownIn(layers: readonly Layer[]): EnvironmentReading["unknown"] {
   const ours = ownNames();
-  const names = rows().map((row) => row.name);
-  return Object.keys(layer.values).flatMap((name) => {
-    if (ours.has(name) || !name.includes("_")) return [];
-    const prefix = name.slice(0, name.indexOf("_") + 1);
-    const meant = nearest(
-      name,
-      names.filter((candidate) => candidate.startsWith(prefix)),
-      2,
-    );
-    return meant === null ? [] : [`${name} is not a variable of Paastis: did you mean ${meant}?`];
+  const names = rows().flatMap(({ name, isShared }) => (isShared ? [] : name));
+  const seen = new Set<string>();
+  return layers.flatMap(({ kind, values }) => {
+    if (kind === "flags") return [];
+    const found = findUnknown(values, names, (name) => ours.has(name) || seen.has(name));
+    for (const { name } of found) seen.add(name);
+    return found.map((unknown) => {
+      const label = kind === ".env" ? `${unknown.name} (in .env)` : unknown.name;
+      return { ...unknown, warning: describeUnknown(unknown, label) };
+    });
   });
 }

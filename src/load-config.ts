@@ -3,9 +3,16 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import type { AppsConfig, Config, ProviderName } from "./config.ts";
+import { causesOf, type Findings } from "./config-causes.ts";
 import { doubtsAbout } from "./config-doubts.ts";
+import type { Places } from "./container-config.ts";
 import { parseDotenv } from "./dotenv-file.ts";
-import { type EnvironmentValues, type Layer, ownNames, readEnvironment } from "./environment.ts";
+import {
+  type EnvironmentValues,
+  type Layer,
+  privateNames,
+  readEnvironment,
+} from "./environment.ts";
 import { PaastisError } from "./errors.ts";
 import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
 import { accountProblems, accountsOf } from "./platform-config.ts";
@@ -29,6 +36,8 @@ export interface LoadedConfig {
   readonly config: Config;
   /** What is probably not meant, but does no harm. One sentence each. */
   readonly warnings: readonly string[];
+  /** Our variables that have a value, by the name it was given by; secrets without their value. */
+  readonly given: ReadonlyMap<string, string>;
   /** The file to watch for changes, absolute; it need not exist yet. */
   readonly watchedFile: string;
   /**
@@ -59,23 +68,21 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
     { kind: "environment", values: sources.environment },
     dotenv.layer,
   ]);
-  const file = fileOf(sources, environment.values.configFile);
+  const { values, given } = environment;
+  const file = fileOf(sources, values.configFile);
   const apps = readAppsFile(file);
-  const problems = [
-    ...environment.problems,
-    ...contradictions(environment.values),
-    ...accountProblems(environment.values),
-    ...dotenv.problems,
-    ...apps.problems,
-  ];
-  const warnings = [...environment.warnings, ...apps.warnings];
+  const consequences = [...contradictions(values), ...accountProblems(values, placesOf(sources))];
+  const causes = causesOf({ environment, consequences, dotenv });
+  const problems = [...causes.problems, ...dotenv.problems, ...apps.problems];
+  const warnings = [...causes.warnings, ...apps.warnings];
   if (problems.length > 0) return { kind: "invalid", problems, warnings };
 
-  const config = deepFreeze(toConfig(sources, environment.values, { file, reading: apps }));
+  const config = deepFreeze(toConfig(sources, values, { file, reading: apps }));
   return {
     kind: "usable",
     config,
-    warnings: [...warnings, ...doubtsAbout(config)],
+    warnings: [...warnings, ...doubtsAbout(config, new Set(given.keys()))],
+    given,
     watchedFile: file.path,
     reload: () => reloadApps({ ...file, required: config.file !== null }),
   };
@@ -94,7 +101,7 @@ export function configInvalid(problems: readonly string[]): PaastisError {
 
 /** What child processes get: everything but our own variables and those meant for our runtime. */
 export function childEnvironmentOf(environment: Environment): Record<string, string> {
-  const ours = ownNames();
+  const ours = privateNames();
   const child: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || ours.has(name) || Object.hasOwn(RUNTIME_VARIABLES, name)) continue;
@@ -143,18 +150,27 @@ function readAppsFile(file: AppsFile): AppsReading & { readonly found: boolean }
   };
 }
 
-function readDotenv(folder: string): { readonly layer: Layer; readonly problems: string[] } {
+function readDotenv(folder: string): Findings["dotenv"] & {
+  readonly layer: Layer;
+  readonly problems: readonly string[];
+} {
   try {
     const { values, brokenLines } = parseDotenv(readFileSync(resolve(folder, ".env"), "utf8"));
-    const problems = brokenLines.map(
-      (line) => `.env, line ${line}: must be KEY=value or a comment beginning with #`,
-    );
-    return { layer: { kind: ".env", values }, problems };
+    return {
+      layer: { kind: ".env", values },
+      problems: brokenLines.map(({ line, why }) => `.env, line ${line}: ${why}`),
+      isUnreadable: false,
+      brokenNames: brokenLines.flatMap(({ name }) => name ?? []),
+    };
   } catch (error) {
     // A folder of this name is something else, such as a virtual environment of Python.
     const absent = codeOf(error) === "ENOENT" || codeOf(error) === "EISDIR";
-    const problems = absent ? [] : [`.env ${whyUnreadable(error)}`];
-    return { layer: { kind: ".env", values: {} }, problems };
+    return {
+      layer: { kind: ".env", values: {} },
+      problems: absent ? [] : [`.env ${whyUnreadable(error)}`],
+      isUnreadable: !absent,
+      brokenNames: [],
+    };
   }
 }
 
@@ -174,7 +190,7 @@ function toConfig(
     sweepCron: values.sweepCron,
     maxIdleMs: values.maxIdleMs,
     providers: withDeclared(values.providers, apps),
-    ...accountsOf(values),
+    ...accountsOf(values, placesOf(sources)),
     hooks: {
       beforeStart: values.hookBeforeStart,
       afterStart: values.hookAfterStart,
@@ -219,6 +235,10 @@ function toConfig(
   };
 }
 
+function placesOf({ workingDirectory, environment }: ConfigSources): Places {
+  return { workingDirectory, home: environment.HOME || null };
+}
+
 /** Variables that are right by themselves and wrong together. */
 function contradictions({ tlsCert, tlsKey, http2, engine }: EnvironmentValues): string[] {
   const problems: string[] = [];
@@ -226,7 +246,7 @@ function contradictions({ tlsCert, tlsKey, http2, engine }: EnvironmentValues): 
     const [given, missing] = tlsCert === null ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
     problems.push(`${missing} is required with ${given}: a certificate and its key go together`);
   }
-  if (http2 && tlsCert === null) {
+  if (http2 && tlsCert === null && tlsKey === null) {
     problems.push("HTTP2 needs TLS_CERT and TLS_KEY: browsers speak HTTP/2 over TLS only");
   }
   if (http2 && engine === "socket") {

@@ -6,12 +6,7 @@ reexecForServing(process);
 
 // Imported only now: until here the process may be about to be replaced.
 const { runCommandLine } = await import("./cli/run.ts");
+const { surroundingsOf } = await import("./cli/surroundings.ts");
 
-process.exit(
-  await runCommandLine(process.argv.slice(2), {
-    environment: process.env,
-    workingDirectory: process.cwd(),
-    writeOut: (text) => process.stdout.write(text),
-    writeErr: (text) => process.stderr.write(text),
-  }),
-);
+const surroundings = surroundingsOf(process);
+process.exit(await surroundings.finish(await runCommandLine(process.argv.slice(2), surroundings)));

@@ -175,6 +175,9 @@ const app = Type.Object(
   { additionalProperties: false, $comment: "an app with a command or targets" },
 );
 
+/** The keys that an app's entry may have. */
+export const APP_KEYS: readonly string[] = Object.keys(app.properties);
+
 /** The whole file. */
 export const PAASTIS_YML_SCHEMA = Type.Object(
   {

@@ -2,11 +2,16 @@
 
 import { resolve } from "node:path";
 import type { TSchema } from "typebox";
-import { checkShape, type Shape, show } from "./check-shape.ts";
+import { checkShape, isMeant, type Shape, show } from "./check-shape.ts";
 import type { Clock } from "./clock.ts";
 import { createSystemClock } from "./clock.ts";
 import type { AppsConfig, Declaration, HttpDeclaration, Rule, Settings } from "./config.ts";
-import { type AppEntry, PAASTIS_YML_SCHEMA, type RuleEntry } from "./paastis-yml-schema.ts";
+import {
+  APP_KEYS,
+  type AppEntry,
+  PAASTIS_YML_SCHEMA,
+  type RuleEntry,
+} from "./paastis-yml-schema.ts";
 import { checkKey, readSettings } from "./paastis-yml-settings.ts";
 import { readTarget } from "./paastis-yml-target.ts";
 import { slowestMatchMs } from "./pattern-cost.ts";
@@ -227,14 +232,14 @@ interface Draft {
 function providerOf(entry: AppEntry, at: YamlPath, reader: Reader): "process" | "http" | null {
   if (entry.provider !== undefined) return entry.provider;
   // As it stands in the file: a command or targets that are wrong still tell the provider.
-  const command = isGiven(at, "command", reader);
-  const targets = isGiven(at, "targets", reader);
+  const command = isWanted(at, "command", reader);
+  const targets = isWanted(at, "targets", reader);
   if (command && targets) {
     reader.problem(at, "has both command and targets: keep one of them, or say which `provider`");
     return null;
   }
   if (command || targets) return command ? "process" : "http";
-  if (!isGiven(at, "provider", reader)) {
+  if (!isWanted(at, "provider", reader)) {
     reader.problem(
       at,
       "needs `command` (Paastis starts and stops it) or `targets` (lives elsewhere)",
@@ -248,7 +253,7 @@ function readProcessApp(draft: Draft, reader: Reader): Declaration[] {
   if (isGiven(at, "targets", reader)) {
     reader.problem([...at, "targets"], "does not apply to provider process: it needs `command`");
   }
-  if (!isGiven(at, "command", reader)) reader.problem(at, "needs `command` (provider process)");
+  if (!isWanted(at, "command", reader)) reader.problem(at, "needs `command` (provider process)");
   if (entry.command === undefined) return [];
   return [
     {
@@ -291,7 +296,7 @@ function readHttpApp(draft: Draft, reader: Reader): HttpDeclaration[] {
       "does not apply to provider http: Paastis does not start the app",
     );
   }
-  if (!isGiven(at, "targets", reader)) reader.problem(at, "needs `targets` (provider http)");
+  if (!isWanted(at, "targets", reader)) reader.problem(at, "needs `targets` (provider http)");
   const targets = (entry.targets ?? []).flatMap((text, index) => {
     const reading = readTarget(text, reader.folder);
     if ("target" in reading) return reading.target;
@@ -303,11 +308,22 @@ function readHttpApp(draft: Draft, reader: Reader): HttpDeclaration[] {
 
 /** Whether the key stands in the file, with whatever value. */
 function isGiven(at: YamlPath, key: string, reader: Reader): boolean {
+  return Object.hasOwn(entryAt(at, reader), key);
+}
+
+/** The same, or one that is not known and was probably meant to be it: that was reported already. */
+function isWanted(at: YamlPath, key: string, reader: Reader): boolean {
+  return isMeant(entryAt(at, reader), key, APP_KEYS);
+}
+
+/** As it stands in the file; empty when it is no map. */
+function entryAt(at: YamlPath, reader: Reader): Readonly<Record<string, unknown>> {
   let value: unknown = reader.source.value;
-  for (const step of [...at, key]) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return false;
+  for (const step of at) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return {};
     // An object's own property: whatever it is, it is `unknown`.
     value = (value as Record<string | number, unknown>)[step];
   }
-  return true;
+  // As above.
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -1,20 +1,29 @@
 /** The environment variables of the platforms: credentials, addresses of their APIs, and how long to follow them. */
 
-import { type Parsed, type Parser, text, wholeNumber } from "./setting-parsers.ts";
-import { type Variable, variable } from "./variable.ts";
+import { CONTAINER_VARIABLES } from "./container-variables.ts";
+import {
+  apiUrl,
+  callsPerMinute,
+  nameList,
+  oneName,
+  operationTimeout,
+  secret,
+} from "./provider-variable-rows.ts";
+import { oneOf } from "./setting-parsers.ts";
+import { variable } from "./variable.ts";
 
 /** Stands for the name of a region in `PROVIDER_SCALINGO_API_URL`. */
 export const REGION_PLACE = "{region}";
 
-const SECONDS_MAX = 24 * 60 * 60;
-const CALLS_PER_MINUTE_MAX = 1_000_000;
-const REGION = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+/** Stands for the name of an app in `PROVIDER_FLY_APP_URL`. */
+export const APP_PLACE = "{app}";
 
 /** Rows of the table of variables. */
 export const PROVIDER_VARIABLES = {
+  ...CONTAINER_VARIABLES,
   regions: variable<readonly string[]>({
     name: "PROVIDER_REGION",
-    parser: regionNames(),
+    parser: nameList("names of regions, separated by commas, such as osc-fr1"),
     fallback: ["osc-fr1"],
     defaultText: "`osc-fr1`",
     doc: "The regions whose apps are looked after, one or several; Scalingo only, as other accounts know no regions.",
@@ -89,88 +98,81 @@ export const PROVIDER_VARIABLES = {
       "`https://api.clever-cloud.com`; `https://api-bridge.clever-cloud.com` with a token",
     doc: "The address of Clever Cloud's API.",
   }),
-} as const;
-
-function secret(
-  name: string,
-  { allowed, doc }: { readonly allowed: string; readonly doc: string },
-): Variable<string | null> {
-  return variable<string | null>({
-    name,
-    parser: word(allowed),
+  renderToken: secret("PROVIDER_RENDER_API_TOKEN", {
+    allowed: "an API key",
+    doc: "An API key of Render.",
+  }),
+  renderOperationTimeoutMs: operationTimeout("RENDER", 60),
+  renderCallsPerMinute: callsPerMinute("RENDER", {
+    calls: 120,
+    doc: "How many calls to Render's API are made per minute; the platform refuses the 401st of a user.",
+  }),
+  renderApiUrl: variable<string>({
+    name: "PROVIDER_RENDER_API_URL",
+    parser: apiUrl(),
+    fallback: "https://api.render.com/v1",
+    doc: "The address of Render's API.",
+  }),
+  flyToken: secret("PROVIDER_FLY_API_TOKEN", {
+    allowed: "an access token",
+    isPhrase: true,
+    doc: "A token of Fly.io for the organization: `fly tokens create org`.",
+  }),
+  flyOrganization: variable<string>({
+    name: "PROVIDER_FLY_ORGANIZATION",
+    parser: oneName("the slug of an organization, such as personal"),
+    fallback: "personal",
+    doc: "The organization on Fly.io whose apps are looked after.",
+  }),
+  flySleepMode: variable<"suspend" | "stop">({
+    name: "PROVIDER_FLY_SLEEP_MODE",
+    parser: oneOf(["suspend", "stop"]),
+    fallback: "suspend",
+    doc: "What a sleep does to the machines of an app on Fly.io: suspend those that can be, or stop all of them.",
+  }),
+  flyOperationTimeoutMs: operationTimeout("FLY", 60),
+  flyCallsPerMinute: callsPerMinute("FLY", {
+    calls: 120,
+    doc: "How many calls to Fly.io's API are made per minute.",
+  }),
+  flyApiUrl: variable<string>({
+    name: "PROVIDER_FLY_API_URL",
+    parser: apiUrl(),
+    fallback: "https://api.machines.dev",
+    doc: "The address of Fly.io's Machines API, without `/v1`.",
+  }),
+  flyAppUrl: variable<string>({
+    name: "PROVIDER_FLY_APP_URL",
+    parser: apiUrl(APP_PLACE),
+    fallback: `https://${APP_PLACE}.fly.dev`,
+    doc: `Where apps on Fly.io answer; ${APP_PLACE} stands for the name of each. Inside a private network: \`http://${APP_PLACE}.flycast\`.`,
+  }),
+  upsunToken: secret("PROVIDER_UPSUN_API_TOKEN", {
+    allowed: "an API token",
+    doc: "An API token of Upsun, as its console makes them.",
+  }),
+  upsunProjects: variable<readonly string[] | null>({
+    name: "PROVIDER_UPSUN_PROJECTS",
+    parser: nameList("ids of projects, separated by commas"),
     fallback: null,
-    secret: true,
-    doc,
-  });
-}
-
-function operationTimeout(platform: string, seconds: number): Variable<number> {
-  return variable<number>({
-    name: `PROVIDER_${platform}_OPERATION_TIMEOUT`,
-    parser: wholeSeconds(),
-    fallback: seconds * 1000,
-    defaultText: `\`${seconds}\``,
-    doc: "How long one operation is followed before the app's own state decides, in seconds; the wake goes on.",
-  });
-}
-
-function callsPerMinute(
-  platform: string,
-  { calls, doc }: { readonly calls: number; readonly doc: string },
-): Variable<number> {
-  const parser = wholeNumber(1, CALLS_PER_MINUTE_MAX);
-  return variable<number>({
-    name: `PROVIDER_${platform}_CALLS_PER_MINUTE`,
-    parser,
-    fallback: calls,
-    doc,
-  });
-}
-
-/** A credential goes into a header: one word of visible characters. */
-function word(allowed: string): Parser<string> {
-  const parser = text(`${allowed}: one word without spaces`);
-  return { ...parser, parse: (value) => (/^[!-~]+$/.test(value) ? parser.parse(value) : NOT) };
-}
-
-const NOT: Parsed<never> = { ok: false, why: "" };
-
-function wholeSeconds(): Parser<number> {
-  const parser = wholeNumber(1, SECONDS_MAX);
-  return {
-    allowed: `${parser.allowed}, in seconds`,
-    parse(value) {
-      const parsed = parser.parse(value);
-      return parsed.ok ? { ok: true, value: parsed.value * 1000 } : parsed;
-    },
-  };
-}
-
-function regionNames(): Parser<readonly string[]> {
-  return {
-    allowed: "names of regions, separated by commas, such as osc-fr1",
-    parse(value) {
-      const names = value
-        .toLowerCase()
-        .split(",")
-        .map((name) => name.trim())
-        .filter((name) => name !== "");
-      const wrong = names.find((name) => !REGION.test(name));
-      if (wrong !== undefined) return { ok: false, why: `"${wrong}" is none` };
-      return names.length === 0 ? NOT : { ok: true, value: [...new Set(names)] };
-    },
-  };
-}
-
-/** Without a slash at its end. @param place what may stand in it besides */
-function apiUrl(place?: string): Parser<string> {
-  const places = place === undefined ? "" : `, where ${place} may stand in the name of the host`;
-  return {
-    allowed: `an http or https URL without credentials and query${places}`,
-    parse(value) {
-      const url = URL.parse(place === undefined ? value : value.replaceAll(place, "region"));
-      const isPlain = url !== null && /^https?:$/.test(url.protocol) && !/[?#@\s]/.test(value);
-      return isPlain ? { ok: true, value: value.replace(/\/+$/, "") } : NOT;
-    },
-  };
-}
+    defaultText: "all",
+    doc: "The projects on Upsun whose environments are looked after.",
+  }),
+  upsunOperationTimeoutMs: operationTimeout("UPSUN", 60),
+  upsunCallsPerMinute: callsPerMinute("UPSUN", {
+    calls: 60,
+    doc: "How many calls to Upsun's API are made per minute.",
+  }),
+  upsunApiUrl: variable<string>({
+    name: "PROVIDER_UPSUN_API_URL",
+    parser: apiUrl(),
+    fallback: "https://api.upsun.com",
+    doc: "The address of Upsun's API.",
+  }),
+  upsunAuthUrl: variable<string>({
+    name: "PROVIDER_UPSUN_AUTH_URL",
+    parser: apiUrl(),
+    fallback: "https://auth.upsun.com",
+    doc: "The address of Upsun's authentication API.",
+  }),
+} as const;

@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { CronTime } from "cron";
+import { nearestWord } from "./nearest.ts";
 
 /** What became of a text. `why` adds to "must be <allowed>" what that does not say; usually it is empty. */
 export type Parsed<T> =
@@ -152,7 +153,9 @@ export function oneOf<const T extends string>(
       const word = value.toLowerCase();
       const chosen = words.find((candidate) => candidate === word);
       if (chosen !== undefined) return accept(chosen);
-      return refuse(later.includes(word) ? `this version cannot do "${word}" yet` : "");
+      if (later.includes(word)) return refuse(`this version cannot do "${word}" yet`);
+      const meant = nearestWord(word, words);
+      return refuse(meant === null ? "" : `did you mean ${meant}?`);
     },
   };
 }
@@ -166,15 +169,32 @@ export function someOf<const T extends string>(
   return {
     allowed: `one or several of ${words.join(", ")}, separated by commas`,
     parse(value) {
-      const chosen = new Set<T>();
-      for (const part of splitList(value)) {
-        const parsed = one.parse(part);
-        if (!parsed.ok) return refuse(parsed.why || `"${part}" is none of them`);
-        chosen.add(parsed.value);
-      }
-      return chosen.size === 0 ? refuse() : accept([...chosen]);
+      const parts = splitList(value.toLowerCase());
+      const wrong = parts.filter((part) => !one.parse(part).ok);
+      if (wrong.length > 0) return refuse(whyNone(wrong, words, later));
+      const chosen = parts.flatMap((part) => words.find((word) => word === part) ?? []);
+      return chosen.length === 0 ? refuse() : accept([...new Set(chosen)]);
     },
   };
+}
+
+function whyNone(
+  wrong: readonly string[],
+  words: readonly string[],
+  later: readonly string[],
+): string {
+  const [first = "", ...others] = wrong;
+  if (others.length > 0) {
+    const each = wrong.map((word) => {
+      if (later.includes(word)) return `"${word}" (not yet)`;
+      const meant = nearestWord(word, words);
+      return meant === null ? `"${word}"` : `"${word}" (${meant}?)`;
+    });
+    return `${each.join(", ")} are none of them`;
+  }
+  if (later.includes(first)) return `this version cannot do "${first}" yet`;
+  const meant = nearestWord(first, words);
+  return `"${first}" is none of them${meant === null ? "" : `: did you mean ${meant}?`}`;
 }
 
 /** Keys of apps, separated by commas, in any case; each counts once. */

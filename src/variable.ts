@@ -18,6 +18,8 @@ export interface Variable<T> {
   readonly required: boolean;
   /** Its value may hold a secret and never appears in a message. */
   readonly secret: boolean;
+  /** Other programs know it too: commands that Paastis runs inherit it, and only a named provider needs it right. */
+  readonly isShared: boolean;
   /** One sentence: what for, in which unit. */
   readonly doc: string;
 }
@@ -31,6 +33,7 @@ export function variable<T>(
     flag: null,
     required: false,
     secret: false,
+    isShared: false,
     defaultText: row.fallback === null ? "none" : `\`${String(row.fallback)}\``,
     ...row,
   };

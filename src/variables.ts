@@ -22,7 +22,7 @@ import {
 import { type Variable, variable } from "./variable.ts";
 
 /** Words that are planned, so that they get a better answer than a typing mistake. */
-const LATER_PROVIDERS = ["ports", "docker", "kubernetes", "render", "fly", "upsun"];
+const LATER_PROVIDERS = ["ports"];
 const COUNT_MAX = 1_000_000;
 /** More than any server takes; a head is in memory as a whole. */
 const HEAD_BYTES_MAX = 1024 * 1024;

@@ -43,13 +43,18 @@ export function readYaml(
     line: lines.linePos(problem.pos[0]).line,
     message: sentence(problem.message),
   }));
-  if (found.length > 0) return { problems: found.slice(0, PROBLEMS_MAX) };
+  if (found.length > 0) return { problems: firstOfLines(found).slice(0, PROBLEMS_MAX) };
   try {
     return { source: createSource(document, document.toJS(), lines) };
   } catch (error) {
     // Thrown for aliases: those of no anchor, and those that would fill the memory.
     return { problems: [{ line: 1, message: sentence(String(error)) }] };
   }
+}
+
+/** One slip, such as a tab, breaks several rules at once: what is found next on the same line only follows from it. */
+function firstOfLines(problems: readonly YamlProblem[]): readonly YamlProblem[] {
+  return [...Map.groupBy(problems, ({ line }) => line).values()].flatMap(([first]) => first ?? []);
 }
 
 function createSource(document: Document, value: unknown, lines: LineCounter): YamlSource {

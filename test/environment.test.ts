@@ -4,6 +4,7 @@ import {
   describeVariables,
   type EnvironmentValues,
   type Layer,
+  providerVariables,
   readEnvironment,
 } from "../src/environment.ts";
 
@@ -14,10 +15,24 @@ function read(values: Record<string, string>, more: readonly Layer[] = []) {
 }
 
 test("environment: with nothing but PROVIDER_NAME every default holds", () => {
-  const { values, problems, warnings } = read({});
-  expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
+  const { values, problems, unknown } = read({});
+  expect({ problems, unknown }).toEqual({ problems: [], unknown: [] });
   expect(values).toEqual({
     providers: ["process"],
+    dockerHost: "unix:///var/run/docker.sock",
+    dockerTlsVerify: false,
+    dockerCertPath: null,
+    dockerNetwork: null,
+    dockerPublishedHost: null,
+    dockerStopTimeoutMs: 10_000,
+    kubeconfig: null,
+    kubernetesContext: null,
+    kubernetesNamespaces: null,
+    kubernetesReach: null,
+    kubernetesClusterDomain: "cluster.local",
+    kubernetesServiceHost: null,
+    kubernetesServicePort: 443,
+    kubernetesServiceAccountDir: "/var/run/secrets/kubernetes.io/serviceaccount",
     regions: ["osc-fr1"],
     scalingoToken: null,
     scalingoOperationTimeoutMs: 30_000,
@@ -36,6 +51,23 @@ test("environment: with nothing but PROVIDER_NAME every default holds", () => {
     cleverOperationTimeoutMs: 60_000,
     cleverCallsPerMinute: 60,
     cleverApiUrl: null,
+    renderToken: null,
+    renderOperationTimeoutMs: 60_000,
+    renderCallsPerMinute: 120,
+    renderApiUrl: "https://api.render.com/v1",
+    flyToken: null,
+    flyOrganization: "personal",
+    flySleepMode: "suspend",
+    flyOperationTimeoutMs: 60_000,
+    flyCallsPerMinute: 120,
+    flyApiUrl: "https://api.machines.dev",
+    flyAppUrl: "https://{app}.fly.dev",
+    upsunToken: null,
+    upsunProjects: null,
+    upsunOperationTimeoutMs: 60_000,
+    upsunCallsPerMinute: 60,
+    upsunApiUrl: "https://api.upsun.com",
+    upsunAuthUrl: "https://auth.upsun.com",
     host: "0.0.0.0",
     port: 3000,
     configFile: null,
@@ -132,9 +164,12 @@ const REFUSED: readonly [Record<string, string>, string][] = [
   ],
   [{ HOST: "0.0.0" }, "HOST must be an IP address or a host name"],
   [{ HOST: "http://x" }, "HOST must be an IP address or a host name"],
-  [{ PROVIDER_NAME: "docker" }, "one or several of process, http"],
-  [{ PROVIDER_NAME: "docker" }, 'this version cannot do "docker" yet'],
+  [{ PROVIDER_NAME: "ports" }, "one or several of process, http"],
+  [{ PROVIDER_NAME: "ports" }, 'this version cannot do "ports" yet'],
   [{ PROVIDER_NAME: "process,dock" }, '"dock" is none of them'],
+  [{ PROVIDER_NAME: "procss" }, '"procss" is none of them: did you mean process?'],
+  [{ PROVIDER_NAME: "Clever,http" }, '"clever" is none of them: did you mean clever-cloud?'],
+  [{ PROVIDER_NAME: "sclingo,x,http" }, '"sclingo" (scalingo?), "x" are none of them'],
   [{ PROVIDER_NAME: "," }, "PROVIDER_NAME must be"],
   [{ PROVIDER_NAME: "" }, "PROVIDER_NAME is required"],
   [{ REGISTRY_TYPE: "redis" }, 'must be sqlite or in-memory: it is "redis" (this version cannot'],
@@ -154,6 +189,9 @@ const REFUSED: readonly [Record<string, string>, string][] = [
   [{ ENABLE_XFWD: "maybe" }, "ENABLE_XFWD must be 1 or 0"],
   [{ DEFAULT_APP: "a.b" }, "DEFAULT_APP must be the key of an app"],
   [{ LOGGING_LEVEL: "loud" }, "trace, debug, info, warn, error or silent"],
+  [{ LOGGING_LEVEL: "warning" }, '"warning" (did you mean warn?)'],
+  [{ REGISTRY_TYPE: "memory" }, '"memory" (did you mean in-memory?)'],
+  [{ ENGINE: "sockt" }, '"sockt" (did you mean socket?)'],
 ];
 
 describe("environment: refused", () => {
@@ -197,19 +235,89 @@ test("environment: a problem names the flag or .env where the value came from", 
   expect(flags.problems[1]).toStartWith("--port must be");
 });
 
-test.each([
-  ["HOOKS_BEFORE_STRAT", "HOOKS_BEFORE_START"],
-  ["START_AND_STOP_MAX_IDLE_TIMES", "START_AND_STOP_MAX_IDLE_TIME"],
-  ["HTTP_PROXY", null],
-  ["HOSTS", null],
-  ["REDIS_URI", null],
-  ["DATABASE_URL", null],
-])("environment: a variable called %s is taken for %p", (name, meant) => {
-  const { warnings, problems } = read({ [name]: "x" });
-  expect(problems).toEqual([]);
-  expect(warnings).toEqual(
-    meant === null ? [] : [`${name} is not a variable of Paastis: did you mean ${meant}?`],
-  );
+describe("environment: a variable called", () => {
+  test.each([
+    ["HOOKS_BEFORE_STRAT", "HOOKS_BEFORE_START"],
+    ["START_AND_STOP_MAX_IDLE_TIMES", "START_AND_STOP_MAX_IDLE_TIME"],
+    ["START_AND_STOP_IDLE_TIME", "START_AND_STOP_MAX_IDLE_TIME"],
+    ["PROVIDER_NAMES", "PROVIDER_NAME"],
+    ["PROVIDER_HEROKU_TOKEN", "PROVIDER_HEROKU_API_TOKEN"],
+    ["PROVIDER_RENDER_TOKEN", "PROVIDER_RENDER_API_TOKEN"],
+    ["HOLD_MAX", "HOLD_MAX_MS"],
+    ["hold_max_ms", "HOLD_MAX_MS"],
+    ["UPSTREAM_CONNECT_TIMEOUT", "UPSTREAM_CONNECT_TIMEOUT_MS"],
+    ["REGISTRY_URL", "REGISTRY_REDIS_URL"],
+    ["EVENTS_TYPE", "EVENTS_STORE_TYPE"],
+    ["TLS_CERT_FILE", "TLS_CERT"],
+    ["SHUTDOWN_TIMEOUT", "SHUTDOWN_TIMEOUT_MS"],
+  ])("%s is taken for %s", (name, meant) => {
+    const { unknown, problems } = read({ [name]: "x" });
+    expect(problems).toEqual([]);
+    expect(unknown).toEqual([
+      { name, meant, warning: `${name} is not a variable of Paastis: did you mean ${meant}?` },
+    ]);
+  });
+
+  test.each([
+    "PROVIDER_KOYEB_TOKEN",
+    "PROVIDER_TOKEN",
+    "HOLD_DOOR",
+    "UPSTREAM_X",
+    "REGISTRY_MIRROR",
+    "START_AND_STOP_AT",
+    "EVENTS_STORE_URL",
+  ])("%s is unknown, and like none of ours", (name) => {
+    const warning = `${name} is not a variable of Paastis, and changes nothing`;
+    expect(read({ [name]: "x" }).unknown).toEqual([{ name, meant: null, warning }]);
+  });
+
+  test.each([
+    ...["HTTP_PROXY", "HOSTS", "REDIS_URI", "DATABASE_URL", "DATA_URI", "START_TIME"],
+    ...["SERVER_NAME", "SERVER_PORT", "MAX_CONNECTIONS", "TLS_CA", "PAASTIS_APP", "LOG_FORMAT"],
+    ...["DOCKER_HOSTS", "KUBECONFIG_DIR", "KUBERNETES_SERVICE_PORT_HTTPS"],
+    ...["REGISTRY_SERVICE_HOST", "REGISTRY_PORT_5000_TCP_ADDR", "UPSTREAM_SERVICE_PORT_HTTP"],
+  ])("%s is somebody else's", (name) => {
+    expect(read({ [name]: "x" }).unknown).toEqual([]);
+  });
+});
+
+test("environment: services of a cluster and empty variables are not taken for ours", () => {
+  const unknown = (values: Record<string, string>) => read(values).unknown.map(({ name }) => name);
+  expect(unknown({ UPSTREAM_PORT: "tcp://10.0.0.1:80", HOLD_X: " " })).toEqual([]);
+  expect(unknown({ UPSTREAM_PORT: "80" })).toEqual(["UPSTREAM_PORT"]);
+});
+
+test("environment: an unknown variable is told once, and with .env where it stands there", () => {
+  const layers: readonly Layer[] = [
+    { kind: "flags", values: { HOLD_FLAG: "x" } },
+    { kind: "environment", values: { ...REQUIRED, HOLD_MAX: "1" } },
+    { kind: ".env", values: { HOLD_MAX: "2", HOLD_GRACE: "3" } },
+  ];
+  expect(readEnvironment(layers).unknown.map(({ warning }) => warning)).toEqual([
+    "HOLD_MAX is not a variable of Paastis: did you mean HOLD_MAX_MS?",
+    "HOLD_GRACE (in .env) is not a variable of Paastis: did you mean HOLD_GRACE_MS?",
+  ]);
+});
+
+test("environment: what has a value is known by the name it was given by, secrets without it", () => {
+  const { given } = readEnvironment([
+    { kind: "flags", values: { PORT: "1" } },
+    { kind: "environment", values: { ...REQUIRED, REDIS_URL: "s3cret", HOST: " " } },
+    { kind: ".env", values: { PORT: "2", OTHER: "x" } },
+  ]);
+  expect(Object.fromEntries(given)).toEqual({ PROVIDER_NAME: "process", PORT: "1", REDIS_URL: "" });
+});
+
+test("environment: variables of providers are found by their names", () => {
+  const ofCleverCloud = providerVariables().filter(({ provider }) => provider === "clever-cloud");
+  expect(ofCleverCloud).toContainEqual({
+    name: "PROVIDER_CLEVER_API_TOKEN",
+    provider: "clever-cloud",
+    isSecret: true,
+  });
+  const names = providerVariables().map(({ name }) => name);
+  expect(names).not.toContain("PROVIDER_NAME");
+  expect(names).not.toContain("PROVIDER_REGION");
 });
 
 test("environment: every row of the table has a sentence, a default and what is allowed", () => {
@@ -240,16 +348,50 @@ describe(".env", () => {
     expect(parseDotenv(text)).toEqual({ values, brokenLines: [] });
   });
 
-  test.each<[string, number[]]>([
-    ["A=1\nnonsense\nB=2", [2]],
-    ["A='open\nB=2", [1]],
-    ['A="x"y', [1]],
-    ["1A=x\n=y", [1, 2]],
-  ])("%j is broken at lines %j", (text, lines) => {
-    expect(parseDotenv(text).brokenLines).toEqual(lines);
+  const FORM = "must be KEY=value or a comment beginning with #";
+  test.each<[string, readonly (readonly [number, string | null, string])[]]>([
+    ["A=1\nnonsense s3cret\nB=2", [[2, "nonsense", FORM]]],
+    ["A='open\nB=2", [[1, "A", "the value of A begins with ' and must end with one"]]],
+    ['A= "s3cret\nB="2"', [[1, "A", 'the value of A begins with " and must end with one']]],
+    ['A="s3cret\\"', [[1, "A", 'the value of A begins with " and must end with one']]],
+    [
+      'A="x"y',
+      [
+        [
+          1,
+          "A",
+          'after the " that ends the value of A only a comment may follow; for a " inside it write \\"',
+        ],
+      ],
+    ],
+    [
+      "A = 's3cret's",
+      [
+        [
+          1,
+          "A",
+          "after the ' that ends the value of A only a comment may follow; if it has a ' inside, put \" around it",
+        ],
+      ],
+    ],
+    [
+      "1A=x\n=y",
+      [
+        [1, null, FORM],
+        [2, null, FORM],
+      ],
+    ],
+    ["export A: x", [[1, "A", FORM]]],
+  ])("%j is broken: %j", (text, broken) => {
+    const { brokenLines } = parseDotenv(text);
+    expect(brokenLines).toEqual(broken.map(([line, name, why]) => ({ line, name, why })));
+    expect(JSON.stringify(brokenLines)).not.toContain("s3cret");
   });
 
-  test("lines after a broken one still count", () => {
+  test("lines after a broken one still count, and those of a value without an end are told once", () => {
     expect(parseDotenv("A='open\nB=2").values).toEqual({ B: "2" });
+    const key = 'KEY="-----BEGIN\nabc/def\n-----END\nPORT=3\nA="x" y\n';
+    expect(parseDotenv(key).brokenLines.map(({ line }) => line)).toEqual([1, 5]);
+    expect(parseDotenv(key).values.PORT).toBe("3");
   });
 });

@@ -213,6 +213,206 @@ rules:
   ]);
 });
 
+test("config: where a platform lists apps, only names that none can have are doubted", () => {
+  using there = folder({ "paastis.yml": "rules: [{ pattern: x, linked_apps: [gone] }]" });
+  const platform = { PROVIDER_NAME: "heroku", PROVIDER_HEROKU_API_TOKEN: "t" };
+  const named = { DEFAULT_APP: "shop", REGISTRY_IGNORED_APPS: "shop,a.b" };
+  expect(usable(there.path, { ...platform, ...named }).warnings).toEqual([
+    'REGISTRY_IGNORED_APPS names "a.b", which can be no key of an app',
+  ]);
+});
+
+describe("config: of several problems with one cause, the cause is told", () => {
+  const TOKEN = "PROVIDER_SCALINGO_API_TOKEN";
+  const scalingo = { PROVIDER_NAME: "scalingo" };
+
+  test("a value that was refused is not missing as well", () => {
+    using there = folder();
+    expect(problemsOf(there.path, { ...scalingo, [TOKEN]: "tk us" })).toEqual([
+      `${TOKEN} must be an API token: one word without spaces`,
+    ]);
+    const clever = { PROVIDER_NAME: "clever-cloud", PROVIDER_CLEVER_SECRET: "a b" };
+    expect(problemsOf(there.path, clever)).toEqual([
+      expect.stringMatching(/^PROVIDER_CLEVER_SECRET must be /),
+    ]);
+  });
+
+  test("a missing one is told together with the name that was mistaken for it", () => {
+    using there = folder();
+    const reading = load(there.path, { ...scalingo, PROVIDER_SCALINGO_API_TOKN: "x", HOLD_X: "1" });
+    expect(reading).toMatchObject({
+      problems: [
+        `${TOKEN} is required, as PROVIDER_NAME has scalingo (did you mean it by PROVIDER_SCALINGO_API_TOKN, which is no variable of Paastis?)`,
+      ],
+      warnings: ["HOLD_X is not a variable of Paastis, and changes nothing"],
+    });
+    expect(problemsOf(there.path, { PROVIDER_NAME: "", PROVIDER_NAM: "process" })).toEqual([
+      expect.stringMatching(/^PROVIDER_NAME is required: .*did you mean it by PROVIDER_NAM,/),
+    ]);
+    expect(problemsOf(there.path, { TLS_KEY: "k", TLS_CRET: "c", HTTP2: "1" })).toEqual([
+      expect.stringMatching(/^TLS_CERT is required with TLS_KEY: .*by TLS_CRET,/),
+    ]);
+  });
+
+  test("what stands in a broken line of .env is not missing as well", () => {
+    using there = folder({ ".env": `PROVIDER_NAME="scalingo\n${TOKEN} tk-us-1\n` });
+    expect(problemsOf(there.path, { PROVIDER_NAME: "" })).toEqual([
+      '.env, line 1: the value of PROVIDER_NAME begins with " and must end with one',
+    ]);
+    writeFileSync(join(there.path, ".env"), `PROVIDER_NAME=scalingo\n${TOKEN} tk-us-1\n`);
+    expect(problemsOf(there.path, { PROVIDER_NAME: "" })).toEqual([
+      ".env, line 2: must be KEY=value or a comment beginning with #",
+    ]);
+  });
+
+  test("nobody knows what is missing while .env cannot be read", () => {
+    using there = folder();
+    symlinkSync(".env", join(there.path, ".env"));
+    const problems = problemsOf(there.path, { PROVIDER_NAME: "", PORT: "x" });
+    expect(problems).toHaveLength(2);
+    expect(problems[0]).toStartWith("PORT must be");
+    expect(problems[1]).toStartWith(".env cannot be read: ");
+  });
+
+  test("a tab in the file is told once, and so is a key with a slip", () => {
+    using there = folder({ "paastis.yml": "apps: 1\n\trules: 2\n  c: 3\n" });
+    expect(problemsOf(there.path)).toEqual([
+      "paastis.yml, line 2: Tabs are not allowed as indentation",
+    ]);
+    writeFileSync(join(there.path, "paastis.yml"), "rules:\n  - patern: x\n");
+    expect(problemsOf(there.path)).toEqual([
+      "paastis.yml, line 2: rules[0].patern is not a known key: did you mean pattern?",
+    ]);
+  });
+});
+
+describe("config: what changes nothing is a warning", () => {
+  const HEROKU = { PROVIDER_NAME: "heroku", PROVIDER_HEROKU_API_TOKEN: "t" };
+  const cases: readonly (readonly [string, Environment, readonly string[]])[] = [
+    [
+      "variables of providers that are not named",
+      { PROVIDER_HEROKU_API_TOKEN: "t", PROVIDER_FLY_API_TOKEN: "t", PROVIDER_FLY_SLEEP_MODE: "" },
+      [
+        "PROVIDER_HEROKU_API_TOKEN has no effect: PROVIDER_NAME does not have heroku",
+        "PROVIDER_FLY_API_TOKEN has no effect: PROVIDER_NAME does not have fly",
+      ],
+    ],
+    [
+      "several of one provider",
+      { PROVIDER_CLEVER_TOKEN: "t", PROVIDER_CLEVER_SECRET: "s", PROVIDER_CLEVER_API_TOKEN: "t" },
+      [
+        "PROVIDER_CLEVER_API_TOKEN, PROVIDER_CLEVER_TOKEN and PROVIDER_CLEVER_SECRET have no effect: PROVIDER_NAME does not have clever-cloud",
+      ],
+    ],
+    [
+      "regions of those that have none",
+      { ...HEROKU, PROVIDER_REGION: "osc-fr1" },
+      ["PROVIDER_REGION has no effect: no provider in PROVIDER_NAME has regions to choose from"],
+    ],
+    [
+      "what only the socket engine does",
+      { ENGINE: "fetch", UPSTREAM_MAX_SOCKETS: "9", MAX_HEADER_SIZE: "8kb" },
+      ["MAX_HEADER_SIZE and UPSTREAM_MAX_SOCKETS have no effect with the engine fetch"],
+    ],
+    [
+      "what it does there, and is given with it",
+      { ENGINE: "socket", UPSTREAM_MAX_SOCKETS: "9", SERVER_KEEPALIVE_TIMEOUT: "9" },
+      [],
+    ],
+    [
+      "a keep-alive time below what the fetch engine can",
+      { HTTP2: "1", TLS_CERT: "c", TLS_KEY: "k", SERVER_KEEPALIVE_TIMEOUT: "9000" },
+      [
+        "SERVER_KEEPALIVE_TIMEOUT is 9000: with the engine fetch, which HTTP2 needs, it is 60000 at least",
+      ],
+    ],
+    [
+      "limits behind others",
+      { HOLD_GRACE_MS: "5", HOLD_MAX_MS: "4", HOLD_MAX_PER_APP: "3", HOLD_MAX_TOTAL: "2" },
+      [
+        "HOLD_GRACE_MS is 5, more than HOLD_MAX_MS, which is 4 and comes first",
+        "HOLD_MAX_PER_APP is 3, more than HOLD_MAX_TOTAL, which is 2 and comes first",
+      ],
+    ],
+    ["but not when they are defaults", { HOLD_MAX_MS: "0", HOLD_MAX_TOTAL: "1" }, []],
+    [
+      "a time for hooks, of connections that are not kept, and a Redis that is not asked",
+      {
+        ...{ HOOKS_TIMEOUT_MS: "1", UPSTREAM_KEEPALIVE: "0", UPSTREAM_KEEPALIVE_MSECS: "1" },
+        REGISTRY_REDIS_URL: "redis://x",
+      },
+      [
+        "HOOKS_TIMEOUT_MS has no effect: there is no hook",
+        "UPSTREAM_KEEPALIVE_MSECS has no effect: UPSTREAM_KEEPALIVE is off",
+        "REGISTRY_REDIS_URL has no effect: REGISTRY_TYPE is sqlite",
+      ],
+    ],
+    ["but not REDIS_URL, which others have too", { REDIS_URL: "redis://x" }, []],
+  ];
+  for (const [name, environment, warnings] of cases) {
+    test(name, () => {
+      using there = folder();
+      expect(usable(there.path, environment).warnings).toEqual(warnings);
+    });
+  }
+
+  const APPS = `
+apps:
+  own: { command: x }
+  plain: { targets: ['http://a'] }
+  safe: { targets: ['http://a', 'https://b'] }
+`;
+
+  test("a rule's provider that is not named", () => {
+    using there = folder({
+      "paastis.yml": "rules: [{ pattern: x, provider: heroku }, { pattern: x, provider: process }]",
+    });
+    expect(usable(there.path).warnings).toEqual([
+      "rules[0].provider has no effect: it is heroku, which PROVIDER_NAME does not have",
+    ]);
+    expect(usable(there.path, HEROKU).warnings).toEqual([
+      "rules[1].provider has no effect: it is process, which PROVIDER_NAME does not have",
+    ]);
+  });
+
+  test("TLS settings of apps that are not reached by https, in rules and in their own entries", () => {
+    using there = folder({
+      "paastis.yml": `${APPS}rules:
+  - { pattern: 'plain|own', tls_verify: false }
+  - { pattern: 'plain|safe', tls_verify: false }
+  - { pattern: 'nobody', tls_verify: false }
+  - { pattern: 'nobody', tls_verify: false, app_name: Plain }
+`,
+    });
+    const told = [0, 3].map(
+      (index) =>
+        `rules[${index}].tls_verify has no effect: no app that it matches has an https target`,
+    );
+    expect(usable(there.path).warnings).toEqual(told);
+    expect(usable(there.path, HEROKU).warnings).toEqual([]);
+    const verify = "tls_verify: false }";
+    writeFileSync(join(there.path, "paastis.yml"), APPS.replaceAll(" }", `, ${verify}`));
+    expect(usable(there.path).warnings).toEqual([
+      "apps.own.tls_verify has no effect: a process is not reached by https",
+      "apps.plain.tls_verify has no effect: no target is https",
+    ]);
+  });
+
+  test("an idle time of an app that sleeps by itself, and PORT in the env of a process", () => {
+    using there = folder({
+      "paastis.yml": `
+apps:
+  own: { command: x, env: { PORT: 80 } }
+  plain: { targets: ['http://a'], app_max_idle_time: 5 }
+`,
+    });
+    expect(usable(there.path).warnings).toEqual([
+      "paastis.yml, line 3: apps.own.env.PORT has no effect: Paastis sets PORT itself; `port` says which",
+      "apps.plain.app_max_idle_time has no effect: the app sleeps by itself, or never",
+    ]);
+  });
+});
+
 test("config: tls_ca is read from beside the file, and a socket's path counts from there", () => {
   using there = folder();
   mkdirSync(join(there.path, "etc"));

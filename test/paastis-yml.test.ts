@@ -208,7 +208,7 @@ describe("paastis.yml: problems of apps", () => {
     ["port: 80", "apps.shop needs `command` (Paastis starts and stops it) or `targets`", 1],
     ["provider: process", "apps.shop needs `command` (provider process)", 1],
     ["provider: docker", 'apps.shop.provider must be one of process, http: it is "docker"', 1],
-    ["comand: x", "apps.shop.comand is not a known key: did you mean command?", 2],
+    ["comand: x", "apps.shop.comand is not a known key: did you mean command?", 1],
     ["command: x; app_name: y", "apps.shop.app_name is not a known key", 1],
     ["command: [x]", "apps.shop.command must be a shell command: it is a list", 1],
     ["command: x; port: 0", "apps.shop.port must be a whole number from 1 to 65535: it is 0", 1],
@@ -321,6 +321,17 @@ test("paastis.yml: the schema says the same as the checks, and every setting is 
   }
 });
 
+/** Of this process alone: others on the machine do not count. */
+function processorMs(work: () => unknown): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+/** Some of these patterns take seconds, as they are meant to; more on a busy machine. */
+const SLOW_PATTERN_MS = 60_000;
+
 describe("paastis.yml: patterns that strangers can make slow", () => {
   const named = (patterns: readonly string[]) =>
     parse(
@@ -333,12 +344,16 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
     "^pr(\\d+)-(([a-z]|-)+)+-front$",
     "(x+x+)+y",
     "^(\\w+-?)+!$",
-  ])("paastis.yml: with app_name, %s is refused, with its line and its time", (pattern) => {
-    const { problems } = named(["^a$", pattern]);
-    expect(problems).toHaveLength(1);
-    expect(problems[0]).toMatch(/^line 3: rules\[1\]\.pattern must be simpler: .* took \d+ ms/);
-    expect(problems[0]).toContain("anybody can send such hosts");
-  });
+  ])(
+    "paastis.yml: with app_name, %s is refused, with its line and its time",
+    (pattern) => {
+      const { problems } = named(["^a$", pattern]);
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toMatch(/^line 3: rules\[1\]\.pattern must be simpler: .* took \d+ ms/);
+      expect(problems[0]).toContain("anybody can send such hosts");
+    },
+    SLOW_PATTERN_MS,
+  );
 
   test("paastis.yml: without app_name nobody can choose what a pattern is matched with", () => {
     expect(
@@ -352,12 +367,9 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
       (_, n) => `^app${n}-(\\w+)-pr(\\d+)-(back|front)$`,
     );
     expect(named(patterns).problems).toEqual([]);
-    const beganMs = performance.now();
-    named(patterns);
-    const measuredMs = performance.now() - beganMs;
-    const plainMs = performance.now();
-    parse(`rules:\n${patterns.map((text) => `  - { pattern: '${text}', health: /x }\n`).join("")}`);
-    expect(measuredMs - (performance.now() - plainMs)).toBeLessThan(20);
+    const plain = patterns.map((text) => `  - { pattern: '${text}', health: /x }\n`).join("");
+    const measuredMs = processorMs(() => named(patterns));
+    expect(measuredMs - processorMs(() => parse(`rules:\n${plain}`))).toBeLessThan(40);
   });
 
   test("paastis.yml: one pause of the machine refuses nothing, and a file of slow ones is soon over", () => {
@@ -388,7 +400,7 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
 });
 
 test("paastis.yml: a rule names one of the providers there are, and no other", () => {
-  const { problems } = ruleOf("provider: docker");
+  const { problems } = ruleOf("provider: podman");
   expect(problems).toHaveLength(1);
   expect(problems[0]).toStartWith("line 3: rules[0].provider must be one of process, http");
   // Beside a command it says what the app is; that is no setting.

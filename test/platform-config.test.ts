@@ -99,6 +99,16 @@ describe("accounts", () => {
 });
 
 describe("problems", () => {
+  test("what is wrong with a platform that is not named is nobody's business", () => {
+    const regions = { PROVIDER_REGION: "osc-fr1,osc-secnum-fr1" };
+    const urls = { PROVIDER_SCALINGO_API_URL: "http://x", PROVIDER_FLY_APP_URL: "http://x" };
+    expect(problemsOf({ PROVIDER_NAME: "process", ...regions, ...urls })).toEqual([]);
+    const fly = { PROVIDER_NAME: "fly", PROVIDER_FLY_API_TOKEN: "t" };
+    expect(problemsOf({ ...fly, ...urls })).toEqual([
+      "PROVIDER_FLY_APP_URL must have {app} in it: every app has a name of its own",
+    ]);
+  });
+
   test("a missing token is named, with the reason why it is needed", () => {
     expect(problemsOf({ PROVIDER_NAME: "scalingo,heroku" })).toEqual([
       "PROVIDER_SCALINGO_API_TOKEN is required, as PROVIDER_NAME has scalingo",

@@ -1,12 +1,12 @@
 /** The second half of `check --online`: tries the credential of every platform, and says whose it is. */
 
 import { createSystemClock, deadline, keepAlive } from "../clock.ts";
-import type { Config } from "../config.ts";
-import { messageOf } from "../errors.ts";
+import type { LoadedConfig } from "../load-config.ts";
 import type { Log } from "../log.ts";
 import { createPlatform, isPlatform, type PlatformName } from "../providers/platforms.ts";
 import type { AccountReport } from "../providers/provider.ts";
-import type { Surroundings } from "./surroundings.ts";
+import { adviceFor, createCallRecord } from "./online-advice.ts";
+import { complain, type Surroundings, tell } from "./surroundings.ts";
 import { count, type Row, section } from "./table.ts";
 
 /** Longest to wait for one platform, ms: a rate limit may last a minute. */
@@ -21,42 +21,46 @@ const NO_LOG: Log = {
 };
 
 /** What came of one platform. */
-interface Tried {
-  readonly rows: readonly Row[];
-  readonly isGood: boolean;
-}
+type Tried =
+  | { readonly isGood: true; readonly rows: readonly Row[] }
+  | { readonly isGood: false; readonly problem: string };
 
-/** @returns the exit status: 0 when every credential works, 1 otherwise */
-export async function tryAccounts(config: Config, surroundings: Surroundings): Promise<number> {
-  const platforms = config.providers.filter(isPlatform);
+/** Says what came of each. @returns whether all of them can be used */
+export async function tryAccounts(
+  loaded: LoadedConfig,
+  surroundings: Surroundings,
+): Promise<boolean> {
+  const platforms = loaded.config.providers.filter(isPlatform);
   // The clock's timers do not.
   const letGo = keepAlive();
   try {
-    const tried = await Promise.all(platforms.map((name) => tryAccount(name, config)));
-    const title = platforms.length === 0 ? "No accounts: no platform is named" : "Accounts";
-    surroundings.writeOut(
-      section(
-        title,
-        tried.flatMap(({ rows }) => rows),
-      ),
-    );
-    return tried.every(({ isGood }) => isGood) ? 0 : 1;
+    const tried = await Promise.all(platforms.map((name) => tryAccount(name, loaded)));
+    const rows = tried.flatMap((one) => (one.isGood ? one.rows : []));
+    if (rows.length > 0) tell(surroundings, section("Accounts", rows));
+    const problems = tried.flatMap((one) => (one.isGood ? [] : one.problem));
+    complain(surroundings, describeProblems(problems, platforms.length));
+    return problems.length === 0;
   } finally {
     letGo();
   }
 }
 
-async function tryAccount(name: PlatformName, config: Config): Promise<Tried> {
+async function tryAccount(name: PlatformName, { config, given }: LoadedConfig): Promise<Tried> {
   const clock = createSystemClock();
-  const provider = createPlatform(name, { config, clock, random: Math.random, log: NO_LOG, fetch });
+  const record = createCallRecord(fetch);
+  const tools = { clock, random: Math.random, log: NO_LOG, fetch: record.fetch };
+  const provider = createPlatform(name, { config, ...tools });
   const limit = deadline(clock, TRY_MS_MAX, {
     reason: new Error(`there was no answer within ${TRY_MS_MAX / 1000} s`),
   });
   try {
-    const reports = (await provider.check?.(limit.signal)) ?? [];
+    const reports = await provider.check?.(limit.signal);
+    if (reports === undefined) return { isGood: true, rows: [[name, "has nothing to try"]] };
+    if (reports.length === 0) return { isGood: true, rows: [[name, "works; it has no apps yet"]] };
     return { isGood: true, rows: reports.map((report) => describe(name, report)) };
   } catch (error) {
-    return { isGood: false, rows: [[name, `does not work: ${messageOf(error)}`]] };
+    const advice = adviceFor(error, { provider: name, config, given, asked: record.asked() });
+    return { isGood: false, problem: `${name}: ${advice}` };
   } finally {
     limit.end();
     await provider.close();
@@ -64,7 +68,21 @@ async function tryAccount(name: PlatformName, config: Config): Promise<Tried> {
 }
 
 function describe(name: PlatformName, { account, region, apps, remaining }: AccountReport): Row {
-  const left =
-    remaining === null ? "does not say how many calls are left" : `${remaining} calls left`;
+  const left = remaining === null ? "calls left: not told" : `calls left: ${remaining}`;
   return [name, account, region ?? "all regions", count(apps, "app").toLowerCase(), left];
+}
+
+function describeProblems(problems: readonly string[], platforms: number): string {
+  if (problems.length === 0) return "";
+  const all = platforms === problems.length ? "" : ` of ${platforms}`;
+  const noun = platforms === 1 ? "account" : "accounts";
+  return [
+    "",
+    `${problems.length}${all} ${noun} cannot be used:`,
+    "",
+    ...problems.map((problem) => `  - ${problem}`),
+    "",
+    "Fix this, then run `paastis check --online`.",
+    "",
+  ].join("\n");
 }

@@ -1,13 +1,20 @@
 /** The verb `check`: says what the configuration means, or everything that is wrong with it. */
 
 import { addressOf, type Target } from "../app.ts";
-import { readPair } from "../certificate-files.ts";
 import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { EXIT_CONFIG } from "../errors.ts";
+import type { LoadedConfig } from "../load-config.ts";
+import { listsItsOwn } from "../provider-kinds.ts";
 import { policyFor } from "../rules.ts";
-import { type ConfigFlags, configFrom, describeProblems } from "./config-flags.ts";
-import type { Surroundings } from "./surroundings.ts";
-import { count, type Row, section, table } from "./table.ts";
+import { certificateDoubts } from "./check-certificate.ts";
+import {
+  type ConfigFlags,
+  configFrom,
+  describeProblems,
+  describeWarnings,
+} from "./config-flags.ts";
+import { complain, type Surroundings, tell } from "./surroundings.ts";
+import { count, inWords, type Row, section, table } from "./table.ts";
 
 /** Flags of `check`. */
 export interface CheckFlags extends ConfigFlags {
@@ -15,40 +22,60 @@ export interface CheckFlags extends ConfigFlags {
   readonly online?: true;
 }
 
-/** @returns the exit status: 0 when the configuration can be used, 78 when not, 1 when a credential cannot */
+const USABLE = "This configuration can be used.\n";
+
+/** @returns the exit status: 0 when the configuration can be used, 78 when not, 1 when an account cannot */
 export async function runCheck(flags: CheckFlags, surroundings: Surroundings): Promise<number> {
   const loaded = configFrom(flags, surroundings);
   if (typeof loaded === "number") return loaded;
-  const trouble = troubleWithCertificate(loaded.config);
-  if (trouble !== null) {
-    surroundings.writeErr(describeProblems([trouble]));
+  const { problem, warnings } = certificateDoubts(loaded.config);
+  complain(surroundings, describeWarnings(warnings));
+  if (problem !== null) {
+    complain(surroundings, describeProblems([problem]));
     return EXIT_CONFIG;
   }
-  surroundings.writeOut(summaryOf(loaded.config));
-  if (flags.online !== true) return 0;
+  if (flags.online === true) return await checkOnline(loaded, surroundings);
+  tell(surroundings, USABLE + summaryOf(loaded.config, { isOnline: false }));
+  return 0;
+}
+
+/** Whether the configuration can be used is only known once the accounts were tried. */
+async function checkOnline(loaded: LoadedConfig, surroundings: Surroundings): Promise<number> {
+  const { config } = loaded;
+  if (!config.providers.some(listsItsOwn)) {
+    const summary = summaryOf(config, { isOnline: true });
+    tell(surroundings, USABLE + summary + section("No accounts: no platform is named", []));
+    return 0;
+  }
+  tell(surroundings, "This configuration is complete. Now its accounts are tried.\n");
+  tell(surroundings, summaryOf(config, { isOnline: true }));
   // Only this needs the platforms.
   const { tryAccounts } = await import("./check-online.ts");
-  return await tryAccounts(loaded.config, surroundings);
+  const isGood = await tryAccounts(loaded, surroundings);
+  if (isGood) tell(surroundings, `\n${USABLE}`);
+  return isGood ? 0 : 1;
 }
 
-/** The start reads the files itself, and is tried again by who runs it: they may come late. */
-function troubleWithCertificate({ listener }: Config): string | null {
-  if (listener.tls === null) return null;
-  const pair = readPair(listener.tls);
-  return pair.kind === "unusable" ? `TLS_CERT and TLS_KEY cannot be used: ${pair.why}` : null;
-}
-
-function summaryOf(config: Config): string {
+function summaryOf(config: Config, { isOnline }: { readonly isOnline: boolean }): string {
   const { apps, rules } = config.apps;
+  const platforms = config.providers.filter(listsItsOwn);
+  // Where a platform lists apps, those of the file are not all there are.
+  const place = platforms.length === 0 ? "" : " in paastis.yml";
   return [
-    "This configuration can be used.\n",
     table(mainSettings(config)),
     section(
-      count(apps.length, "app"),
+      `${count(apps.length, "app")}${place}`,
       apps.map((app) => describeApp(app, config)),
     ),
+    isOnline ? "" : listedElsewhere(platforms),
     section(count(rules.length, "rule"), rules.map(describeRule)),
   ].join("");
+}
+
+function listedElsewhere(platforms: readonly string[]): string {
+  if (platforms.length === 0) return "";
+  const [lister, it] = platforms.length === 1 ? ["platform", "it"] : ["platforms", "them"];
+  return `  The apps of ${inWords(platforms)} are listed by the ${lister}: \`paastis check --online\` asks ${it}.\n`;
 }
 
 /** No hook's command: it may hold a secret. */

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { EXIT_CONFIG } from "../errors.ts";
 import { type LoadedConfig, loadConfig } from "../load-config.ts";
-import type { Surroundings } from "./surroundings.ts";
+import { complain, type Surroundings } from "./surroundings.ts";
 
 /** As they were given; checked together with the environment. */
 export interface ConfigFlags {
@@ -27,7 +27,7 @@ export function addConfigFlags(command: Command): void {
  * @returns the exit status instead when it cannot be used
  */
 export function configFrom(flags: ConfigFlags, surroundings: Surroundings): LoadedConfig | number {
-  const { environment, workingDirectory, writeErr } = surroundings;
+  const { environment, workingDirectory } = surroundings;
   const reading = loadConfig({
     environment,
     workingDirectory,
@@ -38,9 +38,16 @@ export function configFrom(flags: ConfigFlags, surroundings: Surroundings): Load
       PAASTIS_CONFIG: flags.config,
     },
   });
-  if (reading.kind === "invalid") writeErr(describeProblems(reading.problems));
-  for (const warning of reading.warnings) writeErr(`Warning: ${warning}\n`);
-  return reading.kind === "usable" ? reading : EXIT_CONFIG;
+  complain(surroundings, describeWarnings(reading.warnings));
+  if (reading.kind === "usable") return reading;
+  if (reading.warnings.length > 0) complain(surroundings, "\n");
+  complain(surroundings, describeProblems(reading.problems));
+  return EXIT_CONFIG;
+}
+
+/** One line each, for the error output. */
+export function describeWarnings(warnings: readonly string[]): string {
+  return warnings.map((warning) => `Warning: ${warning}\n`).join("");
 }
 
 /** All problems of a configuration, for the error output. */

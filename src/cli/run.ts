@@ -8,7 +8,7 @@ import { type CheckFlags, runCheck } from "./check.ts";
 import { addConfigFlags, type ConfigFlags } from "./config-flags.ts";
 import { runSchema } from "./schema.ts";
 import { runServe } from "./serve.ts";
-import type { Surroundings } from "./surroundings.ts";
+import { complain, type Surroundings } from "./surroundings.ts";
 
 /** Exit status for a command line that cannot be understood (`EX_USAGE` of sysexits.h). */
 export const EXIT_USAGE = 64;
@@ -27,7 +27,7 @@ export async function runCommandLine(
     return outcome.status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-    surroundings.writeErr(`${describe(error)}\n`);
+    complain(surroundings, `${describe(error, surroundings)}\n`);
     return statusOf(error);
   }
 }
@@ -86,12 +86,16 @@ function refuseArguments(rest: readonly string[], program: Command): void {
   program.error(`error: unknown command '${word}'${hint}`);
 }
 
-function describe(error: unknown): string {
+/** Where a mistake of ours happened helps whoever looks for it, and nobody else. */
+function describe(error: unknown, { environment }: Surroundings): string {
   if (error instanceof PaastisError) {
     const { what, why, next } = error.explanation;
     return `${what}: ${why}\n${next}`;
   }
-  return error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+  const level = environment.LOGGING_LEVEL ?? environment.LOG_LEVEL ?? "";
+  const stack = error instanceof Error ? error.stack : undefined;
+  if (/^(?:debug|trace)$/i.test(level) && stack !== undefined) return stack;
+  return `Paastis made a mistake: ${messageOf(error)}\nPlease report it; LOGGING_LEVEL=debug says where it happened`;
 }
 
 function statusOf(error: unknown): number {

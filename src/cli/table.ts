@@ -9,6 +9,11 @@ export function count(number: number, noun: string): string {
   return number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
 }
 
+/** `a`, `a and b`, `a, b and c`. */
+export function inWords(names: readonly string[]): string {
+  return new Intl.ListFormat("en-GB").format(names);
+}
+
 /** A table below its title, with an empty line before. */
 export function section(title: string, rows: readonly Row[]): string {
   return `\n${title}\n${table(rows)}`;
