@@ -2,7 +2,7 @@
 
 import type { Activity } from "./activity.ts";
 import { createActivity } from "./activity.ts";
-import type { App, AppRef, Policy } from "./app.ts";
+import type { App, Policy } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import { createAppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
@@ -37,7 +37,7 @@ export interface CoreDeps {
   readonly events: EventBus;
   readonly hooks: HookRunner;
   readonly probe: Probe;
-  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  readonly policyOf: (app: Pick<App, "key" | "ref" | "settings">) => Policy;
   /** What the rules say about a key that several apps want. Left out: they say nothing. */
   readonly seatRuleOf?: (key: string) => SeatRule | null;
   /** The key a Host's first label stands for. */
@@ -64,7 +64,7 @@ export interface Core {
 
 /** Nothing is asked, listened on or started yet, but for what providers report by themselves. */
 export function createCore(deps: CoreDeps): Core {
-  const { clock, log, providers } = deps;
+  const { clock, providers } = deps;
   const table = createAppTable();
   const activity = createActivity(clock);
   const providerOf = providerLookup(providers);
@@ -90,8 +90,15 @@ export function createCore(deps: CoreDeps): Core {
     activity,
     onChange: router.reset,
   });
-  const { run, troubleOf, isComplete } = reconciler;
-  const sweeper = createSweeper({ table, lifecycle, clock, log, reconcile: run, troubleOf });
+  const { run, troubleOf, completeness } = reconciler;
+  const sweeper = createSweeper({
+    ...deps,
+    table,
+    lifecycle,
+    reconcile: run,
+    troubleOf,
+    providerOf,
+  });
   const gate = createGate({ ...deps, lifecycle, activity });
   const handler = createServer({
     ...deps,
@@ -100,9 +107,9 @@ export function createCore(deps: CoreDeps): Core {
     lifecycle,
     activity,
     downAnswerOf,
-    isComplete,
+    completeness,
   });
-  const endNotices = watch(providers, table, lifecycle);
+  const endNotices = watch(providers, { table, lifecycle, reconciler });
   const unwatch = () => {
     endNotices();
     reconciler.close();
@@ -120,11 +127,17 @@ function providerLookup(providers: readonly Provider[]): (app: App) => Provider 
 }
 
 /** What providers notice by themselves corrects what we hold, as it happens. */
-function watch(providers: readonly Provider[], table: AppTable, lifecycle: Lifecycle): () => void {
+function watch(
+  providers: readonly Provider[],
+  { table, lifecycle, reconciler }: Pick<Core, "table" | "lifecycle" | "reconciler">,
+): () => void {
   const ends = providers.map((provider) =>
-    provider.watch?.(({ id, observation }) => {
-      const app = table.byRef({ provider: provider.name, id });
-      if (app !== null) lifecycle.observe(app, { observation });
+    provider.watch?.({
+      notice({ id, observation }) {
+        const app = table.byRef({ provider: provider.name, id });
+        if (app !== null) lifecycle.observe(app, { observation });
+      },
+      listAgain: () => reconciler.askSoon(provider.name),
     }),
   );
   return () => {

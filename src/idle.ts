@@ -8,6 +8,8 @@ import { durationText } from "./durations.ts";
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
+import type { Provider } from "./providers/provider.ts";
+import { createSleepQueue, sleepsAtOnceMax } from "./sleep-queue.ts";
 
 /** What a sweep should do with one app, and why. */
 export interface IdleVerdict {
@@ -69,8 +71,9 @@ export interface Sweeper {
   /** What a sweep would do now; changes nothing. */
   plan(): readonly SweepEntry[];
   /**
-   * Asks the providers, decides, and begins the sleeps; does nothing while another sweep runs.
-   * @returns what was decided, and `done`: when all sleeps it began have ended. Never rejects.
+   * Asks the providers, decides, and begins the sleeps, a few at a time of each provider; does nothing while another
+   * sweep runs. What waits for its turn is decided about anew when that comes.
+   * @returns what was decided, and `done`: when all apps that were to sleep have had their turn. Never rejects.
    */
   sweep(): Promise<{ readonly entries: readonly SweepEntry[]; readonly done: Promise<void> }>;
 }
@@ -84,12 +87,19 @@ export interface SweepDeps {
   /** Asks every provider for its apps; never rejects. */
   readonly reconcile: (cause: Cause) => Promise<void>;
   readonly troubleOf: (provider: string) => string | null;
+  readonly providerOf: (app: App) => Provider;
 }
 
 /** A sweeper over all apps of the table. */
 export function createSweeper(deps: SweepDeps): Sweeper {
   const sweptBefore = new WeakSet<App>();
   let isRunning = false;
+  const queue = createSleepQueue({
+    clock: deps.clock,
+    atOnceMax: (app) => sleepsAtOnceMax(deps.providerOf(app)),
+    whySleep: (app) => whySleep(deps, app),
+    putToSleep: (app, why) => putToSleep(deps, app, why),
+  });
   const plan = () => deps.table.all().map((app) => entryOf(deps, app, sweptBefore.has(app)));
   return {
     plan,
@@ -103,16 +113,12 @@ export function createSweeper(deps: SweepDeps): Sweeper {
         const sleeps = entries.filter((entry) => entry.sleep);
         const counts = { apps: entries.length, sleeps: sleeps.length };
         deps.log.debug(counts, "swept");
-        return { entries, done: settle(sleeps.map((entry) => putToSleep(deps, entry))) };
+        return { entries, done: queue.add(sleeps.map(({ app }) => app)) };
       } finally {
         isRunning = false;
       }
     },
   };
-}
-
-async function settle(work: readonly Promise<unknown>[]): Promise<void> {
-  await Promise.all(work);
 }
 
 function entryOf(deps: SweepDeps, app: App, wasSweptBefore: boolean): SweepEntry {
@@ -121,10 +127,17 @@ function entryOf(deps: SweepDeps, app: App, wasSweptBefore: boolean): SweepEntry
   return { app, ...decideIdle(app, facts) };
 }
 
-function putToSleep(deps: SweepDeps, entry: SweepEntry): Promise<unknown> {
-  return deps.lifecycle.sleep(entry.app, {
-    cause: { kind: "sweep", detail: entry.why },
+/** What a sweep has decided may have become wrong while others had their turn. */
+function whySleep(deps: SweepDeps, app: App): string | null {
+  if (deps.table.byKey(app.key) !== app) return null;
+  const { sleep, why } = entryOf(deps, app, true);
+  return sleep ? why : null;
+}
+
+function putToSleep(deps: SweepDeps, app: App, why: string): Promise<unknown> {
+  return deps.lifecycle.sleep(app, {
+    cause: { kind: "sweep", detail: why },
     drainMs: 0,
-    unusedSinceMs: unusedSinceMs(entry.app),
+    unusedSinceMs: unusedSinceMs(app),
   });
 }

@@ -1,7 +1,7 @@
 /** What a wake and a sleep share: their dependencies, what runs per app, and changing and storing a state. */
 
 import type { Activity } from "./activity.ts";
-import type { App, AppState, Happening, Target } from "./app.ts";
+import type { App, AppState, Failure, Happening, Target } from "./app.ts";
 import { transition } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
@@ -13,13 +13,13 @@ import type { LastWord } from "./last-word.ts";
 import type { Log } from "./log.ts";
 import { persist } from "./provider-retry.ts";
 import type { Observation, Operation, Provider, Step } from "./providers/provider.ts";
-import { ProviderError } from "./providers/provider.ts";
+import { ProviderError, troubleOf } from "./providers/provider.ts";
 import type { AppRecord, Registry, StoredPhase } from "./registry/registry.ts";
 
 /** How a wake ended. */
 export type WakeOutcome =
   | { readonly kind: "awake"; readonly target: Target }
-  | { readonly kind: "failed"; readonly why: string; readonly retryAtMs: number };
+  | (Failure & { readonly kind: "failed" });
 
 /** How a sleep ended. `kept`: the app stays awake, and why. */
 export type SleepOutcome =
@@ -56,12 +56,16 @@ export interface Run {
   sleep: Promise<SleepOutcome> | null;
   /** Somebody has asked for a wake since that sleep began: it is called off where it still can be. */
   isWanted: boolean;
+  /** Ends what that sleep waits for before the platform is asked to stop the app; `null` while it does not. */
+  callOff: AbortController | null;
   /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
   abort: AbortController | null;
   /** Wakes and quick crashes in a row that failed. */
   failures: number;
   /** What the platform said last; `null`: nothing yet. */
   lastWord: LastWord | null;
+  /** Where the wake under way last looked for an answer, and what it saw; `null`: nowhere yet. */
+  lastProbe: string | null;
 }
 
 /** State shared by the lifecycle's functions. */
@@ -85,9 +89,11 @@ export function runOf(context: LifecycleContext, app: App): Run {
     wakeAskedMs: 0,
     sleep: null,
     isWanted: false,
+    callOff: null,
     abort: null,
     failures: 0,
     lastWord: null,
+    lastProbe: null,
   };
   context.runs.set(app, run);
   return run;
@@ -108,6 +114,9 @@ export function apply(context: LifecycleContext, app: App, happening: Happening)
   if (next === null) return false;
   if (hasLivedLong(context, before)) runOf(context, app).failures = 0;
   app.state = next;
+  if (before.kind === "draining" && next.kind === "awake") {
+    runOf(context, app).callOff?.abort(new Error("a request arrived"));
+  }
   if (next.kind === "awake") {
     app.lastTarget = next.target;
     if (before.kind !== "draining") context.activity.restart(app);
@@ -153,10 +162,16 @@ export function tell(
     readonly cause: Cause;
     readonly reason?: string;
     readonly details?: PaastisEvent["details"];
+    readonly isQuiet?: boolean;
   },
 ): void {
-  context.events.emit({ ...event, app: app.key, ref: app.ref });
+  // At the end every stop under way is called off, and every call: that the program stops has been said.
+  const isBecauseOfEnd = context.closing.signal.aborted && STOPS_THAT_END.has(event.name);
+  const quiet = isBecauseOfEnd ? { isQuiet: true } : {};
+  context.events.emit({ ...event, ...quiet, app: app.key, ref: app.ref });
 }
+
+const STOPS_THAT_END: ReadonlySet<EventName> = new Set(["APP_STOP_CANCELLED", "APP_STOP_FAILED"]);
 
 /** Follows a wake or sleep that the platform goes on with until it says "done"; a poll that fails is repeated. */
 export async function follow(
@@ -187,9 +202,16 @@ export async function look(
   } catch (error) {
     signal.throwIfAborted();
     noteMissing(context, app, error);
-    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
+    const isSaid = isSaidAlready(error) || context.closing.signal.aborted;
+    const fields = { app: app.key, reason: messageOf(error) };
+    context.log[isSaid ? "debug" : "warn"](fields, "could not be observed");
     return null;
   }
+}
+
+/** Whether the log has it, as trouble of the whole platform, so that it is not said for each app again. */
+export function isSaidAlready(error: unknown): boolean {
+  return troubleOf(error)?.isKnown() === true;
 }
 
 /** Like `look`. @throws ProviderError when the provider cannot be asked */

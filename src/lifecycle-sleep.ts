@@ -5,11 +5,13 @@ import { type App, addressOf, type Snapshot, type Target } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
+import { leftAloneBecause } from "./last-word.ts";
 import type { LifecycleContext, SleepOutcome } from "./lifecycle-context.ts";
 import {
   apply,
   claimApp,
   follow,
+  isSaidAlready,
   look,
   noteMissing,
   observeNow,
@@ -19,12 +21,15 @@ import {
   tell,
 } from "./lifecycle-context.ts";
 import { sentenceOf } from "./provider-retry.ts";
-import { ProviderError } from "./providers/provider.ts";
+import { type Provider, ProviderError } from "./providers/provider.ts";
 
 /** How often an app that is still in use is looked at while it drains, ms. */
 const DRAIN_LOOK_EVERY_MS = 50;
-/** How often the platform is asked whether the app is really asleep, ms. */
+/** How often it is looked whether the app is really asleep, ms. */
 const ASLEEP_LOOK_EVERY_MS = 500;
+/** The same where each look is a call to a platform, ms: at first, and at most, as it takes half longer each time. */
+const ASLEEP_ASK_FIRST_MS = 2_000;
+const ASLEEP_ASK_LAST_MS = 10_000;
 
 /** What a sleep is asked for with. */
 export interface SleepOrder {
@@ -44,6 +49,8 @@ interface Sleep extends SleepOrder {
   readonly signal: AbortSignal;
   /** When the signal aborts, ms since the epoch. */
   readonly untilMs: number;
+  /** Aborted as soon as somebody wants the app. */
+  readonly callOff: AbortSignal;
 }
 
 /** Puts an awake app to sleep, unless somebody needs it or a hook says no. Never rejects. */
@@ -88,23 +95,36 @@ async function sleepClaimed(
   app: App,
   order: SleepOrder & Pick<Sleep, "fence" | "signal" | "untilMs">,
 ): Promise<SleepOutcome> {
-  const { fence } = order;
   if (app.state.kind !== "awake") return { kind: "kept", why: `it is ${app.state.kind}` };
   const target = app.state.target;
-  app.fence = fence;
-  apply(context, app, { kind: "drain-begun", fence });
-  const run: Sleep = { ...order, context, app, target };
+  const callOff = new AbortController();
+  const current = runOf(context, app);
+  app.fence = order.fence;
+  current.callOff = callOff;
+  apply(context, app, { kind: "drain-begun", fence: order.fence });
+  try {
+    return await drainThenStop({ ...order, context, app, target, callOff: callOff.signal });
+  } finally {
+    current.callOff = null;
+  }
+}
+
+async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
+  const { context, app, fence } = run;
   let kept: string | null;
+  let isQuiet = false;
   try {
     kept = (await drain(run)) ?? (await checkAgain(run)) ?? (await storeSnapshot(run));
   } catch (error) {
     noteMissing(context, app, error);
-    kept = sentenceOf(app.ref.provider, error);
+    kept = run.callOff.aborted ? whyNotNow(run) : null;
+    kept ??= sentenceOf(app.ref.provider, error);
+    isQuiet = isSaidAlready(error);
   }
   // From here to the provider call nothing is awaited: a request either cancelled by now, or waits for the end.
   kept ??= whyNotNow(run);
   if (kept !== null || !apply(context, app, { kind: "stop-begun", fence })) {
-    return await keep(run, kept ?? "a request arrived");
+    return await keep(run, kept ?? "a request arrived", isQuiet);
   }
   return await stop(run);
 }
@@ -131,15 +151,26 @@ async function drain(run: Sleep): Promise<string | null> {
 
 /** Asks the platform once more: the app must not be stopped under a deployment, nor what is down already. */
 async function checkAgain(run: Sleep): Promise<string | null> {
-  const seen = await observeNow(run.context, run.app, run.signal);
+  const { context, app } = run;
+  if (context.providerOf(app).capabilities.snapshotLooks === true) return null;
+  const seen = await observeNow(context, app, unlessCalledOff(run));
   const isFree = seen.phase === "awake" || seen.phase === "asleep" || seen.phase === "stopping";
-  return isFree ? null : `the platform says it is ${seen.phase}`;
+  return isFree ? null : leftAloneBecause(seen);
+}
+
+/** What only a stop needs is not waited for once there will be none. */
+function unlessCalledOff({ callOff, signal }: Sleep): AbortSignal {
+  return AbortSignal.any([callOff, signal]);
+}
+
+function unlessClosing({ context, signal }: Sleep): AbortSignal {
+  return AbortSignal.any([context.closing.signal, signal]);
 }
 
 /** The snapshot is durable before the stop; one that says "nothing ran" never replaces a better one. */
 async function storeSnapshot(run: Sleep): Promise<string | null> {
   const { app, context, fence } = run;
-  const snapshot = await context.providerOf(app).takeSnapshot(app.ref.id, run.signal);
+  const snapshot = await context.providerOf(app).takeSnapshot(app.ref.id, unlessCalledOff(run));
   if (!isEmpty(snapshot)) app.snapshot = snapshot;
   const sinceMs = context.clock.now();
   const isStored = await context.registry.save({
@@ -165,11 +196,12 @@ export function isEmpty(snapshot: Snapshot): boolean {
   }
 }
 
-async function keep(run: Sleep, why: string): Promise<SleepOutcome> {
+async function keep(run: Sleep, why: string, isQuiet: boolean): Promise<SleepOutcome> {
   const { context, app, fence, cause } = run;
+  context.providerOf(app).callOff?.(app.ref.id);
   apply(context, app, { kind: "drain-cancelled", fence });
   await remember(context, app);
-  tell(context, app, { name: "APP_STOP_CANCELLED", cause, reason: why });
+  tell(context, app, { name: "APP_STOP_CANCELLED", cause, reason: why, isQuiet });
   return { kind: "kept", why };
 }
 
@@ -178,11 +210,15 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
   const begunMs = context.clock.now();
   let isTaken = false;
   tell(context, app, { name: "APP_STOPPING", cause });
+  const provider = context.providerOf(app);
+  const onWanted = () => provider.callOff?.(app.ref.id);
+  run.callOff.addEventListener("abort", onWanted, { once: true });
   try {
-    const provider = context.providerOf(app);
     const first = await provider.sleep(app.ref.id, app.snapshot ?? { kind: "none" }, signal);
     isTaken = true;
-    await follow(context, app, { first, signal, untilMs: run.untilMs });
+    // What the platform goes on with needs nobody who waits for it.
+    const patience = isPolledPlatform(provider) ? unlessClosing(run) : signal;
+    await follow(context, app, { first, signal: patience, untilMs: run.untilMs });
     await untilAsleep(run);
   } catch (error) {
     noteMissing(context, app, error);
@@ -205,17 +241,26 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
 async function untilAsleep(run: Sleep): Promise<void> {
   const { app, context } = run;
   const stoppedMs = context.clock.now();
-  for (;;) {
+  const isPolled = isPolledPlatform(context.providerOf(app));
+  const firstMs = isPolled ? ASLEEP_ASK_FIRST_MS : ASLEEP_LOOK_EVERY_MS;
+  for (let delayMs = firstMs; ; ) {
     const seen = await observeNow(context, app, run.signal);
     if (seen.phase === "asleep" || seen.phase === "failed") return;
-    const graceMs = runOf(context, app).isWanted ? UP_AGAIN_WANTED_MS : UP_AGAIN_MS;
+    const { isWanted } = runOf(context, app);
+    const graceMs = isWanted ? UP_AGAIN_WANTED_MS : UP_AGAIN_MS;
     if (seen.phase === "awake" && context.clock.now() - stoppedMs >= graceMs) {
       throw new Error(
         "it is up although the platform has stopped it: somebody has started it anew",
       );
     }
-    await sleep(context.clock, ASLEEP_LOOK_EVERY_MS, run.signal);
+    await sleep(context.clock, isWanted ? firstMs : delayMs, unlessClosing(run));
+    if (isPolled) delayMs = Math.min(ASLEEP_ASK_LAST_MS, delayMs * 1.5);
   }
+}
+
+/** Whether changes on it are only seen by asking, each time by a call of which there are few. */
+export function isPolledPlatform({ capabilities, watch }: Provider): boolean {
+  return watch === undefined && !capabilities.listsDeclaredApps;
 }
 
 /** So long after a stop an app that is still shown as up may only be shown so, ms; less where somebody waits. */
@@ -231,7 +276,8 @@ async function stillUp(run: Sleep, why: string): Promise<SleepOutcome> {
   const { context, app, fence, cause } = run;
   apply(context, app, { kind: "stop-failed", fence, target: run.target });
   await remember(context, app);
-  tell(context, app, { name: "APP_STOP_FAILED", cause, reason: why });
+  const name = run.callOff.aborted ? "APP_STOP_CANCELLED" : "APP_STOP_FAILED";
+  tell(context, app, { name, cause, reason: why });
   return { kind: "failed", why };
 }
 

@@ -26,6 +26,8 @@ import type { SleepOrder } from "./lifecycle-sleep.ts";
 import { runSleep } from "./lifecycle-sleep.ts";
 import { runWake } from "./lifecycle-wake.ts";
 import type { Observation } from "./providers/provider.ts";
+import { ProviderError } from "./providers/provider.ts";
+import { publicWhyOf } from "./public-why.ts";
 
 /** What was seen of an app, and which state it was in as the look began. */
 export interface Seen {
@@ -61,6 +63,8 @@ export interface Lifecycle {
   retire(app: App, cause: Cause): Promise<void>;
   /** When the wake under way was asked for, ms since the epoch; `null` when none is. */
   wakeAskedMs(app: App): number | null;
+  /** Where the newest wake last looked for an answer, and what it saw: for operators. `null`: nowhere yet. */
+  lastProbeOf(app: App): string | null;
   /** Ends all waiting, lets provider calls under way come back, and settles everything. */
   close(): Promise<void>;
 }
@@ -69,6 +73,11 @@ export interface Lifecycle {
 export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   const context: LifecycleContext = {
     ...deps,
+    async probe(app, target, signal) {
+      const result = await deps.probe(app, target, signal);
+      runOf(context, app).lastProbe = `${addressOf(target)}: ${result.saw}`;
+      return result;
+    },
     runs: new WeakMap(),
     pending: new Set(),
     closing: new AbortController(),
@@ -90,6 +99,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       const run = runOf(context, app);
       return run.wake === null ? null : run.wakeAskedMs;
     },
+    lastProbeOf: (app) => runOf(context, app).lastProbe,
     async close() {
       context.closing.abort(new Error("Paastis is shutting down"));
       while (context.pending.size > 0) await Promise.allSettled(context.pending);
@@ -109,6 +119,7 @@ function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOu
   const run = runOf(context, app);
   if (run.wake !== null) return run.wake;
   run.isWanted = true;
+  run.callOff?.abort(new Error("a request arrived"));
   if (app.state.kind === "draining") cancelDrain(context, app);
   if (app.state.kind === "awake") {
     return Promise.resolve({ kind: "awake", target: app.state.target });
@@ -118,13 +129,15 @@ function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOu
 }
 
 function tooLate(context: LifecycleContext): WakeOutcome {
-  return { kind: "failed", why: "Paastis is shutting down", retryAtMs: context.clock.now() };
+  const why = "Paastis is shutting down";
+  return { kind: "failed", why, publicWhy: why, retryAtMs: context.clock.now() };
 }
 
 /** Notes the wake before anything is awaited: whoever asks from now on joins it. */
 function beginWake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOutcome> {
   const run = runOf(context, app);
   run.wakeAskedMs = context.clock.now();
+  run.lastProbe = null;
   run.wake = track(context, wakeAfterSleep(context, app, cause));
   for (const link of app.links) {
     if (!isPausing(context, link)) void wake(context, link, linkedFrom(app));
@@ -249,13 +262,18 @@ function hasEnded({ phase }: Observation): boolean {
 /** The provider reports that what we wait for has ended: no need to wait for the time-out. */
 function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
   if (!hasEnded(observation)) return;
-  if (observation.phase === "blocked") {
-    runOf(context, app).abort?.abort(new Error(blockedBecause(observation)));
-    return;
-  }
   const isOver = observation.phase === "asleep" ? " before it answered" : "";
-  const why = `${observation.reason ?? `it is ${observation.phase}`}${isOver}`;
-  runOf(context, app).abort?.abort(new Error(why));
+  const why =
+    observation.phase === "blocked"
+      ? blockedBecause(observation)
+      : `${observation.reason ?? `it is ${observation.phase}`}${isOver}`;
+  runOf(context, app).abort?.abort(failureOf(context, app, why));
+}
+
+/** What we run ourselves ends for a reason that is the app's own; a platform's words are for the log. */
+function failureOf(context: LifecycleContext, app: App, why: string): Error {
+  const isOurs = context.providerOf(app).capabilities.listsDeclaredApps;
+  return isOurs ? new Error(why) : new ProviderError("failed", why);
 }
 
 function applyObservation(context: LifecycleContext, app: App, observation: Observation): boolean {
@@ -272,22 +290,26 @@ function applyObservation(context: LifecycleContext, app: App, observation: Obse
       return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
     }
     case "failed":
-      return applyFailure(context, app, observation.reason ?? "the platform says it failed");
     case "blocked":
-      return applyFailure(context, app, blockedBecause(observation));
+      return applyFailure(context, app, observation);
     default:
       return false;
   }
 }
 
 /** An app that lived long before it crashed is woken again without a pause. */
-function applyFailure(context: LifecycleContext, app: App, why: string): boolean {
+function applyFailure(context: LifecycleContext, app: App, observation: Observation): boolean {
   const run = runOf(context, app);
+  const hasCrashed = observation.phase === "failed";
+  const why = hasCrashed
+    ? (observation.reason ?? "the platform says it failed")
+    : blockedBecause(observation);
+  const publicWhy = publicWhyOf(failureOf(context, app, why));
   const livedLong = hasLivedLong(context, app.state);
   const failures = livedLong ? 0 : run.failures + 1;
   const retryAt = livedLong ? context.clock.now() : retryAtMs(context, failures);
-  if (!apply(context, app, { kind: "observed", as: "failed", why, retryAtMs: retryAt }))
-    return false;
+  const failure = { why, publicWhy, hasCrashed, retryAtMs: retryAt };
+  if (!apply(context, app, { kind: "observed", as: "failed", ...failure })) return false;
   run.failures = failures;
   return true;
 }
@@ -301,7 +323,7 @@ function tellOutsideChange(
   // The first look after a start is not a change.
   if (before === "unknown") return;
   const reason = observation.reason ?? "";
-  const cause: Cause = { kind: "outside", detail: "seen at the provider" };
+  const cause: Cause = { kind: "outside", detail: noticedOf(context, app) };
   if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
   if (app.state.kind === "failed") {
     const name = observation.phase === "blocked" ? "APP_STOPPED" : "APP_CRASHED";
@@ -315,6 +337,15 @@ function tellOutsideChange(
     reason,
     details,
   });
+}
+
+/** What was seen of an app that changed without us, and by whom. */
+function noticedOf(context: LifecycleContext, app: App): string {
+  const isUp = app.state.kind === "awake";
+  if (context.providerOf(app).capabilities.listsDeclaredApps) {
+    return isUp ? "noticed: it runs" : "noticed: its process ended";
+  }
+  return `noticed on ${app.ref.provider}: it is ${isUp ? "up" : "not up any more"}`;
 }
 
 /** How often an app that is to be given up is looked at while somebody still uses it, ms. */

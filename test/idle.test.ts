@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { App } from "../src/app.ts";
 import type { IdleFacts } from "../src/idle.ts";
 import { decideIdle, WELCOME_MS } from "../src/idle.ts";
+import type { Observation } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
 import {
   awakeAt,
@@ -12,7 +13,7 @@ import {
   sampleTarget,
 } from "./support/sample-app.ts";
 import { createSmallWorld } from "./support/small-world.ts";
-import { heldCall } from "./support/stub-provider.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
 
 const NOW_MS = SAMPLE_START_MS + 3_600_000;
 const MAX_IDLE_MS = 60_000;
@@ -284,5 +285,105 @@ describe("sweep", () => {
     expect(app.state.kind).toBe("awake");
     expect(world.provider.calls).not.toContain("sleep shop");
     expect(world.eventsOf("shop").at(-1)).toBe("APP_STOP_CANCELLED");
+  });
+});
+
+describe("many idle apps of a platform", () => {
+  /** Five idle apps, the first idle longest; looks before a stop last until they are let through. */
+  async function crowd() {
+    const provider = createStubProvider({ watches: false, listsDeclaredApps: false });
+    const world = createSmallWorld({ provider });
+    const apps = ["a", "b", "c", "d", "e"].map((key, n) => {
+      world.policies.set(key, { maxIdleMs: 1000 });
+      return world.add(key, { state: awakeAt(key), idleSinceMs: SAMPLE_START_MS + n });
+    });
+    await world.core.sweeper.sweep();
+    await world.clock.advance(60_000);
+    const looks = new Map(apps.map(({ key }) => [key, heldCall<Observation>()]));
+    provider.script.observe = (id, signal) =>
+      looks.get(id)?.pass(signal) ?? Promise.resolve({ phase: "asleep", target: null });
+    const through = (key: string) => {
+      looks.get(key)?.open({ phase: "awake", target: null });
+      looks.delete(key);
+    };
+    const kinds = () => apps.map(({ state }) => state.kind);
+    const app = (key: string) => apps.find((one) => one.key === key) ?? sampleApp();
+    return { world, provider, apps, app, kinds, through };
+  }
+
+  test("sweep: three at a time; the others stay plainly awake until their turn", async () => {
+    const { world, kinds, through } = await crowd();
+    const { entries, done } = await world.core.sweeper.sweep();
+    expect(entries.filter(({ sleep }) => sleep)).toHaveLength(5);
+    await world.clock.advance(10);
+    expect(kinds()).toEqual(["draining", "draining", "draining", "awake", "awake"]);
+    expect(world.eventsOf("d")).toEqual([]);
+    through("b");
+    await world.clock.advance(10);
+    expect(kinds()).toEqual(["draining", "asleep", "draining", "draining", "awake"]);
+    for (const key of ["a", "c", "d", "e"]) through(key);
+    await done;
+    expect(new Set(kinds())).toEqual(new Set(["asleep"]));
+    expect(world.clock.pending()).toBe(0);
+  });
+
+  test("sweep: one that was used while it waited for its turn is passed over without a trace", async () => {
+    const { world, provider, app, kinds, through } = await crowd();
+    const { done } = await world.core.sweeper.sweep();
+    world.core.activity.begin(app("d"));
+    world.core.activity.end(app("d"));
+    for (const key of ["a", "b", "c"]) through(key);
+    await world.clock.advance(10);
+    expect(kinds()).toEqual(["asleep", "asleep", "asleep", "awake", "draining"]);
+    through("e");
+    await done;
+    expect([app("d").state.kind, world.eventsOf("d")]).toEqual(["awake", []]);
+    expect(provider.calls.filter((call) => call.endsWith(" d"))).toEqual([]);
+  });
+
+  test("sweep: one that has gone from the table by its turn is passed over", async () => {
+    const { world, app, kinds, through } = await crowd();
+    const { done } = await world.core.sweeper.sweep();
+    world.core.table.remove(app("d"));
+    for (const key of ["a", "b", "c", "e"]) through(key);
+    await done;
+    expect(kinds()).toEqual(["asleep", "asleep", "asleep", "awake", "asleep"]);
+    expect(world.eventsOf("d")).toEqual([]);
+  });
+
+  test("sweep: those of a platform that is in trouble by their turn are passed over", async () => {
+    const { world, provider, app, through } = await crowd();
+    await world.core.sweeper.sweep();
+    provider.script.list = async () => {
+      throw new ProviderError("unavailable", "503");
+    };
+    // Asked for anew, the platform does not answer.
+    await world.core.sweeper.sweep();
+    for (const key of ["a", "b", "c"]) through(key);
+    await world.clock.advance(10);
+    expect([app("d").state.kind, app("e").state.kind]).toEqual(["awake", "awake"]);
+    expect([...world.eventsOf("d"), ...world.eventsOf("e")]).toEqual([]);
+  });
+
+  test("sweep: the next one neither waits for those that wait, nor gives them a second turn", async () => {
+    const { world, provider, through } = await crowd();
+    const first = await world.core.sweeper.sweep();
+    await world.clock.advance(60_000);
+    const second = await world.core.sweeper.sweep();
+    expect(second.entries).toHaveLength(5);
+    for (const key of ["a", "b", "c", "d", "e"]) through(key);
+    await Promise.all([first.done, second.done]);
+    expect(provider.calls.filter((call) => call.startsWith("sleep"))).toHaveLength(5);
+  });
+
+  test("sweep: the end of the program ends those that wait, without a word to the platform", async () => {
+    const { world, provider, kinds, through } = await crowd();
+    const { done } = await world.core.sweeper.sweep();
+    const closing = world.core.lifecycle.close();
+    for (const key of ["a", "b", "c"]) through(key);
+    await Promise.all([closing, done]);
+    expect(provider.calls.filter((call) => call.startsWith("sleep"))).toEqual([]);
+    expect([kinds()[3], kinds()[4], world.eventsOf("e")]).toEqual(["awake", "awake", []]);
+    expect(world.clock.pending()).toBe(0);
   });
 });

@@ -11,7 +11,7 @@ import type { Registry } from "../src/registry/registry.ts";
 import { headFor } from "./support/request-head.ts";
 import { awakeAt, sampleTarget } from "./support/sample-app.ts";
 import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
-import { heldCall } from "./support/stub-provider.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
 
 const CAUSE: Cause = { kind: "command", detail: "sleep" };
 const ORDER: SleepOrder = { cause: CAUSE, drainMs: 0, unusedSinceMs: null };
@@ -454,6 +454,106 @@ describe("a request during a sleep", () => {
     await world.clock.advance(100);
     expect((await sleeping).kind).toBe("kept");
     await expectKept(world, app);
+  });
+});
+
+describe("a platform that has to be asked", () => {
+  const POLLED = { watches: false, listsDeclaredApps: false } as const;
+
+  test("sleep: whether the app is down is asked seldom, and ever more so; whoever waits for it shortens that", async () => {
+    for (const [isWanted, looksAtMs] of [
+      [false, [0, 0, 2000, 5000, 9500]],
+      [true, [0, 0, 2000, 4000, 6000, 8000]],
+    ] as const) {
+      const { world, app } = worldWithShop({ provider: createStubProvider(POLLED) });
+      const startMs = world.clock.now();
+      const looks: number[] = [];
+      world.provider.script.observe = async () => {
+        looks.push(world.clock.now() - startMs);
+        return { phase: looks.length > 1 ? "stopping" : "awake", target: null };
+      };
+      world.provider.script.sleep = async () => DONE;
+      void sleepOf(world, app);
+      await world.clock.advance(10);
+      if (isWanted) void world.core.lifecycle.wake(app, CAUSE);
+      await world.clock.advance(9600);
+      expect(looks).toEqual([...looksAtMs]);
+    }
+  });
+
+  test("sleep: one whose snapshot looks itself is not looked at before", async () => {
+    const stub = createStubProvider(POLLED);
+    const provider = { ...stub, capabilities: { ...stub.capabilities, snapshotLooks: true } };
+    const { world, app } = worldWithShop({ provider });
+    let looks = 0;
+    provider.script.observe = async () => {
+      looks += 1;
+      return { phase: "asleep", target: null };
+    };
+    expect(await sleepOf(world, app)).toEqual({ kind: "asleep" });
+    expect([looks, provider.calls]).toEqual([1, ["snapshot shop", "sleep shop"]]);
+  });
+
+  test("sleep: what it waits for is given up as soon as somebody comes, and the provider is told", async () => {
+    for (const call of ["observe", "takeSnapshot"] as const) {
+      const calledOff: string[] = [];
+      const callOff = (id: string) => void calledOff.push(id);
+      const { world, app } = worldWithShop({
+        provider: { ...createStubProvider(POLLED), callOff },
+      });
+      const never = heldCall<never>();
+      world.provider.script[call] = (_id, signal) => never.pass(signal);
+      const sleeping = sleepOf(world, app);
+      await world.clock.advance(10);
+      expect(never.entered()).toBe(true);
+      const admission = world.core.handler.admit(headFor("shop.example"));
+      if (admission.kind !== "forward") throw new Error(`it was ${admission.kind}`);
+      expect(await sleeping).toEqual({ kind: "kept", why: "a request arrived" });
+      expect(calledOff).toEqual(["shop"]);
+      world.core.handler.release(admission);
+      await expectKept(world, app);
+    }
+  });
+
+  /** A stop that waits for its turn until it is called off, or for good once it was sent. */
+  async function stopThatWaits(how: { readonly isSent: boolean }) {
+    const stop = heldCall<Step>();
+    const callOff = () => {
+      const why = "it was called off before it was sent";
+      if (!how.isSent) stop.fail(new ProviderError("rate-limited", why));
+    };
+    const { world, app } = worldWithShop({ provider: { ...createStubProvider(POLLED), callOff } });
+    world.provider.script.sleep = (_id, _snapshot, signal) => stop.pass(signal);
+    const sleeping = sleepOf(world, app);
+    await world.clock.advance(10);
+    expect(app.state.kind).toBe("stopping");
+    const admission = world.core.handler.admit(headFor("shop.example"));
+    if (admission.kind !== "held") throw new Error(`it was ${admission.kind}`);
+    return { world, app, stop, sleeping, admission };
+  }
+
+  test("sleep: a request while the stop was not sent yet calls it off, and is served at once, without a call", async () => {
+    const { world, app, sleeping, admission } = await stopThatWaits({ isSent: false });
+    const decision = await admission.decision;
+    if (decision.kind !== "forward") throw new Error("it was refused");
+    expect((await sleeping).kind).toBe("failed");
+    expect(app.state).toMatchObject({ kind: "awake", target: sampleTarget("shop") });
+    expect(world.provider.calls).toEqual(["snapshot shop", "sleep shop"]);
+    expect(world.eventsOf("shop")).toEqual(["APP_STOPPING", "APP_STOP_CANCELLED"]);
+    expect(world.events.at(-1)?.reason).toContain("called off");
+    world.core.handler.release(decision);
+  });
+
+  test("sleep: a request after the stop was sent waits for its end, and wakes the app again", async () => {
+    const { world, stop, sleeping, admission } = await stopThatWaits({ isSent: true });
+    await world.clock.advance(1000);
+    world.provider.up.delete("shop");
+    stop.open(DONE);
+    expect(await sleeping).toEqual({ kind: "asleep" });
+    const decision = await admission.decision;
+    if (decision.kind !== "forward") throw new Error("it was refused");
+    expect(world.provider.calls.at(-1)).toBe("wake shop");
+    world.core.handler.release(decision);
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { getEventListeners } from "node:events";
 import { BODY_BYTES_MAX } from "../src/providers/platform-answer.ts";
 import type { ApiCall } from "../src/providers/platform-api.ts";
+import { ProviderError } from "../src/providers/provider.ts";
 import { startDeafListener } from "./support/deaf-listener.ts";
 import { apiOf, callOf, failureOf, servePlatform, TOKEN } from "./support/platform-server.ts";
 import { LOCALHOST_CERTIFICATE, LOCALHOST_KEY } from "./support/private-ca.ts";
@@ -502,18 +503,96 @@ describe("giving up", () => {
         call: { ...WRITE, urgency: "wake" },
         isThere: () => clock.pending() === 1,
         isUncertain: false,
+        kind: "rate-limited",
       },
     ] as const;
-    for (const { name, api, call, isThere, isUncertain } of stages) {
+    for (const { name, api, call, isThere, isUncertain, ...rest } of stages) {
       const controller = new AbortController();
       const failure = failureOf(api.send(callOf({ ...call, signal: controller.signal })));
       await until(isThere);
       controller.abort(new Error(name));
-      expect(await failure).toMatchObject({ kind: "failed", cause: controller.signal.reason });
+      const kind = "kind" in rest ? rest.kind : "failed";
+      expect(await failure).toMatchObject({ kind, cause: controller.signal.reason });
       expect(`${name} ${(await failure).isUncertain}`).toBe(`${name} ${isUncertain}`);
       expect(`${name} ${clock.pending()}`).toBe(`${name} 0`);
     }
     await until(() => platform.connections.slice(0, 2).every(({ isClosed }) => isClosed));
+  });
+
+  test("a call that is given up before its turn says whose limit that was, and which variable sets it", async () => {
+    const budget = { burst: 1, perMinute: 1, inFlightMax: 9 };
+    const budgetVariable = "PROVIDER_HEROKU_CALLS_PER_MINUTE";
+    for (const [variable, named] of [
+      [{ budgetVariable }, ` (${budgetVariable})`],
+      [{}, ""],
+    ] as const) {
+      using platform = servePlatform(() => Response.json({}));
+      using given = apiOf(platform.origin, { clock: createVirtualClock(), budget, ...variable });
+      await given.api.send(callOf());
+      const controller = new AbortController();
+      const failure = failureOf(given.api.send(callOf({ signal: controller.signal })));
+      controller.abort(new Error("no answer within 60 s"));
+      const { kind, isUncertain, message } = await failure;
+      expect([kind, isUncertain, platform.requests.length]).toEqual(["rate-limited", false, 1]);
+      expect(message).toBe(
+        "could not list the apps: no answer within 60 s; it was not sent, as Paastis itself makes at most 1 calls a " +
+          `minute there${named}`,
+      );
+    }
+  });
+
+  test("a call that is given up in a pause says that the platform wanted it, and one behind hanging calls says that", async () => {
+    const clock = createVirtualClock();
+    const limited = new Response("Retry later", { status: 429, headers: { "retry-after": "100" } });
+    const never = Promise.withResolvers<Response>();
+    using platform = servePlatform((number) => (number === 1 ? limited : never.promise));
+    using given = apiOf(platform.origin, {
+      clock,
+      budget: { burst: 100, perMinute: 6000, inFlightMax: 2 },
+    });
+    const givenUp = async (urgency: ApiCall["urgency"]) => {
+      const controller = new AbortController();
+      const failure = failureOf(given.api.send(callOf({ urgency, signal: controller.signal })));
+      await clock.advance(1);
+      controller.abort(new Error("too late"));
+      return (await failure).message;
+    };
+    await failureOf(given.api.send(callOf()));
+    expect(await givenUp("sleep")).toContain(
+      'too late; it was not sent, as too many calls were made (status 429 "Retry later"); no calls for 100 s',
+    );
+    await clock.advance(100_000);
+    const hanging = failureOf(given.api.send(callOf({ urgency: "sleep" })));
+    await until(() => platform.requests.length === 2);
+    expect(await givenUp("sleep")).toContain("as the calls before it were not answered yet");
+    given.api.close();
+    await hanging;
+  });
+
+  test("a stop is called off while it waits for its turn, and not once it is under way", async () => {
+    const clock = createVirtualClock();
+    const answer = Promise.withResolvers<Response>();
+    using platform = servePlatform(() => answer.promise);
+    using given = apiOf(platform.origin, {
+      clock,
+      budget: { burst: 1, perMinute: 1, inFlightMax: 9 },
+    });
+    const stop = () => {
+      const off = new AbortController();
+      const call = callOf({ ...WRITE, urgency: "sleep", waitMaxMs: 5000, callOff: off.signal });
+      return { off, sent: given.api.send(call) };
+    };
+    const first = stop();
+    await until(() => platform.requests.length === 1);
+    first.off.abort(new ProviderError("rate-limited", "somebody wants it"));
+    const second = stop();
+    await clock.advance(10);
+    second.off.abort(new ProviderError("rate-limited", "somebody wants it"));
+    const failure = await failureOf(second.sent);
+    expect([failure.kind, failure.message]).toEqual(["rate-limited", "somebody wants it"]);
+    answer.resolve(Response.json({}));
+    expect((await first.sent).status).toBe(200);
+    expect([platform.requests.length, clock.pending()]).toEqual([1, 0]);
   });
 
   test("a signal that outlives its calls keeps nothing of them", async () => {

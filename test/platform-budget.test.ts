@@ -122,9 +122,27 @@ describe("budget", () => {
     expect(order).toEqual([
       "go waiting waiting waiting",
       "go go waiting waiting",
-      "go go go waiting",
+      "go go waiting go",
       "go go go go",
     ]);
+  });
+
+  test("a list goes ahead of all sleeps that wait, and many looks leave every other place to sleeps", async () => {
+    const clock = createVirtualClock();
+    const budget = await drained(clock, { burst: 1, perMinute: 60, inFlightMax: 99 });
+    const sleeps = await many(budget, "sleep", 5);
+    await clock.advance(1000);
+    const [list] = await many(budget, "sweep", 1);
+    await clock.advance(1000);
+    expect([list?.kind, kinds(sleeps).join(" ")]).toEqual([
+      "go",
+      "go waiting waiting waiting waiting",
+    ]);
+    const looks = await many(budget, "sweep", 5);
+    await clock.advance(6000);
+    const going = (some: readonly Entrant[]) => kinds(some).filter((kind) => kind === "go").length;
+    expect([going(sleeps), going(looks)]).toEqual([4, 3]);
+    budget.close();
   });
 
   test("who gives up leaves the queue, with the reason, and leaves no timer", async () => {
@@ -263,6 +281,25 @@ describe("a platform that wants no calls", () => {
     await clock.advance(54_000);
     expect(sleep?.kind).toBe("go");
     expect(clock.pending()).toBe(0);
+  });
+
+  test("a probe that gets through after others were sent away ends the long pauses between them", async () => {
+    const { clock, budget } = await paused(3_600_000);
+    const wakes = await many(budget, "wake", 4);
+    await clock.advance(2000);
+    wakes[0]?.place.limited(3_600_000);
+    wakes[0]?.place.leave();
+    await clock.advance(4000);
+    wakes[1]?.place.limited(3_600_000);
+    wakes[1]?.place.leave();
+    await clock.advance(8000);
+    expect(kinds(wakes)).toEqual(["go", "go", "go", "waiting"]);
+    wakes[2]?.place.leave();
+    await clock.advance(1999);
+    expect(wakes[3]?.kind).toBe("waiting");
+    await clock.advance(1);
+    expect(wakes[3]?.kind).toBe("go");
+    budget.close();
   });
 
   test("a wake that was sent away as a probe waits like a sleep, and not ahead of other wakes", async () => {

@@ -230,7 +230,7 @@ describe("an API that does not answer", () => {
     await world.api.send(callOf(WAKE));
     await world.api.send(callOf());
     expect(loud(world.lines)).toEqual([
-      expect.stringMatching(/^warn the platform's API does not answer: .*status 500/),
+      expect.stringMatching(/^warn the platform's API gives no usable answer: .*status 500/),
       "info the platform's API answers again",
     ]);
   });
@@ -270,7 +270,7 @@ describe("an API that does not answer", () => {
       await failureOf(given.api.send(callOf({ ...WAKE, what: `call ${number}` })));
     }
     expect(loud(given.lines)).toHaveLength(2);
-    expect(loud(given.lines)[1]).toContain("does not answer");
+    expect(loud(given.lines)[1]).toContain("gives no usable answer");
   });
 
   test("an answer of any kind in between starts the count anew, and 404s never count", async () => {

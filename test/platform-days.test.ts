@@ -84,6 +84,26 @@ describe("an app of which nobody knows how it is", () => {
   });
 });
 
+describe("an app whose wake has failed", () => {
+  test("failed: while its platform cannot be asked, one that has come up since is served, and not woken", async () => {
+    const { world, app, clock, provider } = platformWorld({
+      ...{ kind: "failed", sinceMs: 0, why: "the token was refused", retryAtMs: 0 },
+    });
+    app.lastTarget = sampleTarget("shop");
+    provider.up.add("shop");
+    provider.script.observe = async () => {
+      throw new ProviderError("auth", "401");
+    };
+    const asked = ask(world);
+    await clock.advance(100);
+    expect([asked.decision?.kind, app.state.kind, provider.calls]).toEqual([
+      "forward",
+      "awake",
+      [],
+    ]);
+  });
+});
+
 describe("a wake that takes minutes", () => {
   test("long wake: who asks is told to come back, the wake goes on, the next one joins it, and all are served", async () => {
     const { world, app, clock, provider } = platformWorld();

@@ -11,8 +11,9 @@ import type { ProviderErrorKind } from "./provider.ts";
  * Who goes first when the budget is short. Nothing is ever taken back from a call that is under way.
  * - `wake`: somebody waits. Goes ahead of all others, may use the whole budget, passes the circuit breaker and
  *   a refused token as their probe, and even a rate limit every few seconds
- * - `sleep`: goes ahead of sweeps, and waits for the end of a rate limit that lasts at most two minutes
- * - `sweep`: does that for at most five seconds
+ * - `sweep`: a list goes ahead of sleeps, as none is decided without it; where there are several, they go by turns.
+ *   Waits at most five seconds for the end of a rate limit
+ * - `sleep`: waits for the end of a rate limit that lasts at most two minutes
  * Sleeps and sweeps fail at once while the API does not answer or refuses the token, but for one probe now and then.
  * All of them wait for a free place in the budget as long as `signal` lets them.
  */
@@ -44,6 +45,11 @@ export interface ApiCall {
    * what it was decided on may have changed by then. Left out: as long as `signal` lets it.
    */
   readonly waitMaxMs?: number;
+  /**
+   * Aborted while the call waits for its turn: it is not sent, and ends with the signal's reason. Once it is under
+   * way, this does nothing. For stops, which somebody who asks for the app may call off.
+   */
+  readonly callOff?: AbortSignal;
   /** Ends the call at any stage, waiting included. A write that was under way may still have been applied. */
   readonly signal: AbortSignal;
 }
@@ -64,7 +70,8 @@ export interface PlatformApi {
    * when `signal` aborts. The message of what it throws says what could not be done and why, and holds no secret.
    * @throws ProviderError
    * - what `understand` made of an answer of 400 or above; see `Refusal`
-   * - `rate-limited`, with `retryAfterMs`: the platform wants no calls for longer than this one may wait
+   * - `rate-limited`: the platform wants no calls for longer than this one may wait (with `retryAfterMs`); or the call
+   *   was given up before its turn came in the budget, and nothing was sent
    * - `auth`: the token is refused; until it is known to work again, for 60 s without asking the platform
    * - `unavailable`: answered 5xx or 408, or does so lately, so that a call that is no wake was not even sent
    * - `network`: no connection, no answer in time, or half an answer
@@ -135,6 +142,8 @@ export interface PlatformApiOptions {
   readonly credentials: Credentials;
   /** Limits of our own, or a budget that several APIs of one account share (`createBudget`; its maker closes it). */
   readonly budget: BudgetLimits | Budget;
+  /** The variable that sets the budget, named when a call waits for its turn in vain; left out: none does. */
+  readonly budgetVariable?: string;
   /** Asked about every answer, whatever its status. `Retry-After` of a 429 is understood without it. */
   readonly limitsOf?: (
     status: number,

@@ -45,14 +45,18 @@ export type Entry =
 /** Made by `createBudget`; hand the same one to several APIs of one account. */
 export interface Budget {
   /**
-   * Waits for a place, as long as `signal` lets it: wakes before sleeps before sweeps, otherwise in order.
+   * Waits for a place, as long as `signal` lets it: wakes first, then sweeps and sleeps by turns, otherwise in order.
    * While the platform wants no calls, a sweep waits at most 5 s, others 2 minutes, for that to end; one wake at
-   * a time is let through as a probe, after 2 s first, and after twice as long each time that it is sent away.
+   * a time is let through as a probe, after 2 s first, after twice as long each time that it is sent away, and after
+   * 2 s again once it was not.
    * @throws the signal's reason; ProviderError `failed` when the budget is closed
    */
   enter(entrant: Entrant): Promise<Entry>;
   /** For how long the platform wants no calls, as far as it said, in ms. */
   readonly pauseRestMs: number;
+  /** Whether calls under way have taken all places, but for those kept for wakes. */
+  readonly isCrowded: boolean;
+  readonly limits: BudgetLimits;
   /** Sends everybody away who waits, and whoever comes. Safe to repeat. */
   close(): void;
 }
@@ -68,7 +72,12 @@ const PROBE_FIRST_MS = 2_000;
 const PROBE_LAST_MS = 30_000;
 /** Tokens come in fractions, and sums of fractions are not exact. */
 const NEARLY = 1e-6;
-const ORDER: readonly Urgency[] = ["wake", "sleep", "sweep"];
+/**
+ * A sweep's list is one call, on which all sleeps depend, and they are many: it goes ahead of them. Where sweeps have
+ * to look at apps one by one, they are many, too: then neither is to starve.
+ */
+const ORDER: readonly Urgency[] = ["wake", "sweep", "sleep"];
+const ORDER_AFTER_SWEEP: readonly Urgency[] = ["wake", "sleep", "sweep"];
 
 interface Waiter {
   readonly entrant: Entrant;
@@ -86,6 +95,8 @@ interface State {
   /** When `tokens` was reckoned. */
   reckonedMs: number;
   inFlight: number;
+  /** The last call that was no wake was a sweep's. */
+  isAfterSweep: boolean;
   pausedUntilMs: number;
   probeAtMs: number;
   probeGapMs: number;
@@ -105,6 +116,7 @@ export function createBudget(limits: BudgetLimits, clock: Clock): Budget {
     tokens: limits.burst,
     reckonedMs: clock.now(),
     inFlight: 0,
+    isAfterSweep: false,
     pausedUntilMs: 0,
     probeAtMs: 0,
     probeGapMs: PROBE_FIRST_MS,
@@ -118,6 +130,10 @@ export function createBudget(limits: BudgetLimits, clock: Clock): Budget {
     get pauseRestMs() {
       return Math.max(0, state.pausedUntilMs - clock.now());
     },
+    get isCrowded() {
+      return state.inFlight >= placesFor(state, "sweep");
+    },
+    limits,
     close: () => close(state),
   };
 }
@@ -182,13 +198,15 @@ function pump(state: State): void {
   sendAway(state, nowMs);
   for (let next = firstToGo(state, nowMs); next !== null; next = firstToGo(state, nowMs)) {
     remove(state, next);
+    const { urgency } = next.entrant;
+    if (urgency !== "wake") state.isAfterSweep = urgency === "sweep";
     next.settle({ kind: "go", place: takePlace(state, nowMs) });
   }
   lookAgain(state, nowMs);
 }
 
 function firstToGo(state: State, nowMs: number): Waiter | null {
-  for (const urgency of ORDER) {
+  for (const urgency of state.isAfterSweep ? ORDER_AFTER_SWEEP : ORDER) {
     for (const waiter of state.queues[urgency]) {
       if (waitMs(state, waiter, nowMs) === 0) return waiter;
       if (areAlike(state, nowMs)) break;
@@ -235,14 +253,18 @@ function mayProbe({ entrant }: Waiter): boolean {
 
 /** How long until it may go, as far as time alone decides; infinite while another call must end first. */
 function waitMs(state: State, waiter: Waiter, nowMs: number): number {
-  const { burst, perMinute, inFlightMax } = state.limits;
-  const isWake = waiter.entrant.urgency === "wake";
-  const places = isWake || inFlightMax < 2 ? inFlightMax : inFlightMax - 1;
-  if (state.inFlight >= places) return Number.POSITIVE_INFINITY;
+  const { burst, perMinute } = state.limits;
+  const { urgency } = waiter.entrant;
+  const isWake = urgency === "wake";
+  if (state.inFlight >= placesFor(state, urgency)) return Number.POSITIVE_INFINITY;
   const kept = isWake || burst < 2 ? 0 : Math.max(1, Math.floor(burst / 4));
   const missing = 1 + kept - state.tokens;
   const tokenMs = missing <= NEARLY ? 0 : Math.ceil((missing * 60_000) / perMinute);
   return Math.max(tokenMs, pauseMs(state, waiter, nowMs));
+}
+
+function placesFor({ limits: { inFlightMax } }: State, urgency: Urgency): number {
+  return urgency === "wake" || inFlightMax < 2 ? inFlightMax : inFlightMax - 1;
 }
 
 function pauseMs(state: State, waiter: Waiter, nowMs: number): number {
@@ -271,6 +293,7 @@ function lookAgain(state: State, nowMs: number): void {
 function takePlace(state: State, nowMs: number): Place {
   const isProbe = state.pausedUntilMs > nowMs;
   let isOver = false;
+  let isHeard = isProbe;
   state.tokens -= 1;
   state.inFlight += 1;
   if (isProbe) {
@@ -282,6 +305,7 @@ function takePlace(state: State, nowMs: number): Place {
     isOver = true;
     state.inFlight -= 1;
     if (isProbe) state.isProbing = false;
+    if (isHeard) probeSoon(state);
     pump(state);
   }
   return {
@@ -290,13 +314,23 @@ function takePlace(state: State, nowMs: number): Place {
       // Others under way may not have been counted yet.
       state.tokens = Math.min(state.tokens, Math.max(0, remaining - (state.inFlight - 1)));
     },
-    limited: (durationMs) => pause(state, durationMs, isProbe),
+    limited(durationMs) {
+      isHeard = false;
+      pause(state, durationMs, isProbe);
+    },
     leave,
     giveBack() {
       if (!isOver) state.tokens += 1;
+      isHeard = false;
       leave();
     },
   };
+}
+
+/** One got through: so may the next. */
+function probeSoon(state: State): void {
+  state.probeGapMs = PROBE_FIRST_MS;
+  state.probeAtMs = Math.min(state.probeAtMs, state.clock.now() + PROBE_FIRST_MS);
 }
 
 function pause(state: State, durationMs: number, isProbe: boolean): void {

@@ -2,12 +2,13 @@
 
 import type { Clock } from "../clock.ts";
 import type { LogFields } from "../log.ts";
+import type { Trouble } from "./provider.ts";
 
 /** One line. */
 type Say = (fields: LogFields, message: string) => void;
 
 /** Something that is either bad or good; good at first. */
-export interface Condition {
+export interface Condition extends Trouble {
   /** It is bad. Said once until it is good, and not within ten minutes of the last time: then with a later call. */
   begin(message: string): void;
   /** It is good. Said if it was said to be bad. */
@@ -25,18 +26,27 @@ export function createCondition(options: {
   readonly clock: Clock;
 }): Condition {
   const { clock, fields } = options;
+  let isBad = false;
   let isSaid = false;
+  let isTakenOver = false;
   let saidMs = Number.NEGATIVE_INFINITY;
   return {
     begin(message) {
-      if (isSaid || clock.now() - saidMs < LINE_GAP_MS) return;
+      isBad = true;
+      if (isSaid || isTakenOver || clock.now() - saidMs < LINE_GAP_MS) return;
       isSaid = true;
       saidMs = clock.now();
       options.bad(fields, message);
     },
     end(message) {
       if (isSaid) options.good(fields, message);
+      isBad = false;
       isSaid = false;
+      isTakenOver = false;
+    },
+    isKnown: () => isBad || isTakenOver,
+    takeOver() {
+      isTakenOver = true;
     },
   };
 }

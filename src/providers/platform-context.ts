@@ -4,7 +4,7 @@ import type { ApiCall, PlatformApiOptions } from "./platform-api.ts";
 import { type Breaker, createBreaker } from "./platform-breaker.ts";
 import { type Budget, createBudget } from "./platform-budget.ts";
 import { type Condition, createCondition } from "./platform-condition.ts";
-import type { ProviderErrorKind } from "./provider.ts";
+import type { ProviderErrorKind, Trouble } from "./provider.ts";
 
 /** The state of one API. */
 export interface CallContext {
@@ -30,6 +30,8 @@ export interface Obstacle {
   readonly kind: ProviderErrorKind;
   readonly breaker: Breaker;
   readonly condition: Condition;
+  /** Where the log has it from: the condition above, or that of whoever could not get a token. */
+  trouble: Trouble;
   /** What was wrong the last time, without secrets. */
   why: string;
 }
@@ -83,11 +85,15 @@ export function createCallContext(options: PlatformApiOptions): CallContext {
     base,
     budget: "enter" in budget ? budget : createBudget(budget, clock),
     ownsBudget: !("enter" in budget),
-    outage: { kind: "unavailable", breaker: outage, condition: warned(), why: "" },
-    token: { kind: "auth", breaker: token, condition: reported, why: "" },
+    outage: obstacleOf("unavailable", outage, warned()),
+    token: obstacleOf("auth", token, reported),
     limit: { condition: warned(), why: "" },
     running: new Set(),
     remaining: null,
     isClosed: false,
   };
+}
+
+function obstacleOf(kind: ProviderErrorKind, breaker: Breaker, condition: Condition): Obstacle {
+  return { kind, breaker, condition, trouble: condition, why: "" };
 }

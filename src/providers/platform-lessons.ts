@@ -3,11 +3,12 @@
 import type { Broken, RawAnswer, Refused } from "./platform-answer.ts";
 import { bodyOf, type Outcome, PAUSE_MS_MAX, retryAfterMsOf } from "./platform-answer.ts";
 import type { Urgency } from "./platform-api.ts";
-import type { Change, Pass, Verdict } from "./platform-breaker.ts";
+import type { Pass, Verdict } from "./platform-breaker.ts";
 import type { Place } from "./platform-budget.ts";
+import type { Condition } from "./platform-condition.ts";
 import type { CallContext, Obstacle, Running } from "./platform-context.ts";
 import { safeText } from "./platform-quote.ts";
-import { ProviderError } from "./provider.ts";
+import { ProviderError, type ProviderErrorKind } from "./provider.ts";
 
 /** What one attempt holds while it is made. */
 export interface Turn {
@@ -52,9 +53,41 @@ export function turnAway(context: CallContext, { call }: Running): void {
   }
 }
 
-function turnedAwayError({ kind, why }: Obstacle, what: string, restMs: number): ProviderError {
+function turnedAwayError(obstacle: Obstacle, what: string, restMs: number): ProviderError {
+  const { kind, trouble, why } = obstacle;
   const again = `it is not asked again for ${Math.ceil(restMs / 1000)} s`;
-  return new ProviderError(kind, `could not ${what}: ${why}; ${again}`, { retryAfterMs: restMs });
+  const message = `could not ${what}: ${why}; ${again}`;
+  return new ProviderError(kind, message, { retryAfterMs: restMs, trouble });
+}
+
+/** The same failure, and which trouble of the whole API it comes from, so that the log is not told of it by each call. */
+export function withTrouble(context: CallContext, error: unknown): unknown {
+  if (!(error instanceof ProviderError) || error.trouble !== null) return error;
+  const trouble = conditionFor(context, error.kind);
+  if (trouble === null) return error;
+  const { cause, isUncertain, kind, message, retryAfterMs } = error;
+  const inTime = retryAfterMs === null ? {} : { retryAfterMs };
+  return new ProviderError(kind, message, { cause, isUncertain, trouble, ...inTime });
+}
+
+function conditionFor(
+  { limit, outage, token }: CallContext,
+  kind: ProviderErrorKind,
+): Condition | null {
+  switch (kind) {
+    case "auth":
+      return token.condition;
+    case "rate-limited":
+      return limit.condition;
+    // A call that was given up was given up for want of an answer.
+    case "failed":
+    case "network":
+    case "protocol":
+    case "unavailable":
+      return outage.condition;
+    default:
+      return null;
+  }
 }
 
 /** Takes what an attempt showed into account, for itself and for all calls after it. */
@@ -64,13 +97,15 @@ export function learn(context: CallContext, lesson: Lesson): void {
   note(context, lesson, why);
   learnLimits(context, lesson);
   judgeObstacle(context, context.outage, {
-    change: turn.outage.settle(raw.kind === "refused" ? "none" : outageVerdict(outcome)),
+    turn: turn.outage,
+    verdict: raw.kind === "refused" ? "none" : outageVerdict(outcome),
     why,
-    bad: `the platform's API does not answer: ${why}; wakes are still tried, all else waits`,
+    bad: `the platform's API gives no usable answer: ${why}; wakes are still tried, all else waits`,
     good: "the platform's API answers again",
   });
   judgeObstacle(context, context.token, {
-    change: turn.token.settle(tokenVerdict(outcome)),
+    turn: turn.token,
+    verdict: tokenVerdict(outcome),
     why,
     bad: `${why}; apps that are up stay reachable, but none is put to sleep until the token is replaced`,
     good: "the token works again",
@@ -100,22 +135,28 @@ function note({ options, base }: CallContext, { raw, running }: Lesson, why: str
 }
 
 /** There was no token to call with. Whoever tried to get one has said so in the log. */
-export function learnNoToken(context: CallContext, why: string, turn: Turn): void {
-  if (turn.token.settle("bad") !== null) turnAllAway(context, context.token, why);
+export function learnNoToken(context: CallContext, error: ProviderError, turn: Turn): void {
+  if (turn.token.settle("bad") === null) return;
+  context.token.trouble = error.trouble ?? context.token.condition;
+  turnAllAway(context, context.token, error.message);
 }
 
 function judgeObstacle(
   context: CallContext,
   obstacle: Obstacle,
   news: {
-    readonly change: Change;
+    readonly turn: Pass;
+    readonly verdict: Verdict;
     readonly why: string;
     readonly bad: string;
     readonly good: string;
   },
 ): void {
-  if (news.change === "closed") obstacle.condition.end(news.good);
-  if (news.change !== "opened" && news.change !== "still-open") return;
+  const change = news.turn.settle(news.verdict);
+  // Also what others have said before it was bad enough for the breaker is over then.
+  if (news.verdict === "good") obstacle.condition.end(news.good);
+  if (change !== "opened" && change !== "still-open") return;
+  obstacle.trouble = obstacle.condition;
   obstacle.condition.begin(news.bad);
   turnAllAway(context, obstacle, news.why);
 }

@@ -16,7 +16,15 @@ import { attempt } from "./platform-attempt.ts";
 import type { Entry } from "./platform-budget.ts";
 import { addressOf, backoffMs, headersOf, mayTryAgain } from "./platform-call.ts";
 import type { CallContext, Running } from "./platform-context.ts";
-import { endTurn, learn, learnNoToken, type Turn, takeTurn, turnAway } from "./platform-lessons.ts";
+import {
+  endTurn,
+  learn,
+  learnNoToken,
+  type Turn,
+  takeTurn,
+  turnAway,
+  withTrouble,
+} from "./platform-lessons.ts";
 import { safeText, secretsOf } from "./platform-quote.ts";
 import { ProviderError } from "./provider.ts";
 
@@ -38,14 +46,14 @@ export async function sendCall(context: CallContext, call: ApiCall): Promise<Api
     isUncertain: false,
     secrets: [],
   };
-  const onAbort = () => running.life.abort(givenUpError(call));
+  const onAbort = () => running.life.abort(abandonedError(context, running));
   if (call.signal.aborted) throw givenUpError(call);
   call.signal.addEventListener("abort", onAbort, { once: true });
   context.running.add(running);
   try {
     return await untilSettled(context, running);
   } catch (error) {
-    throw withDoubt(error, running);
+    throw withTrouble(context, withDoubt(error, running));
   } finally {
     context.running.delete(running);
     call.signal.removeEventListener("abort", onAbort);
@@ -82,6 +90,7 @@ async function nextTry(context: CallContext, running: Running): Promise<Outcome 
   try {
     // While it waited, others may have found out.
     turnAway(context, running);
+    call.callOff?.throwIfAborted();
     life.signal.throwIfAborted();
   } catch (error) {
     place.giveBack();
@@ -98,12 +107,13 @@ async function nextTry(context: CallContext, running: Running): Promise<Outcome 
 
 async function enterInTime(context: CallContext, running: Running): Promise<Entry> {
   const { call, life } = running;
-  const { urgency, waitMaxMs, what } = call;
-  const entrant = { urgency, obeys: running.limits > 1, signal: life.signal };
+  const { callOff, urgency, waitMaxMs, what } = call;
+  const signal = callOff === undefined ? life.signal : AbortSignal.any([life.signal, callOff]);
+  const entrant = { urgency, obeys: running.limits > 1, signal };
   if (waitMaxMs === undefined) return await context.budget.enter(entrant);
   const limit = deadline(context.options.clock, waitMaxMs, {
     reason: new ProviderError("rate-limited", `could not ${what}: its turn did not come in time`),
-    parent: life.signal,
+    parent: signal,
   });
   try {
     return await context.budget.enter({ ...entrant, signal: limit.signal, isAhead: true });
@@ -166,7 +176,7 @@ async function authorize(
     turn.place.giveBack();
     signal.throwIfAborted();
     if (!(error instanceof ProviderError)) throw error;
-    if (error.kind === "auth") learnNoToken(context, error.message, turn);
+    if (error.kind === "auth") learnNoToken(context, error, turn);
     throw new ProviderError(error.kind, `could not ${what}: ${error.message}`, {
       cause: error,
       ...inTime(error.retryAfterMs),
@@ -228,12 +238,30 @@ function failureOf(
 /** The same failure, and that the call may have been applied nevertheless. */
 function withDoubt(error: unknown, running: Running): unknown {
   if (!running.isUncertain || !(error instanceof ProviderError) || error.isUncertain) return error;
-  const { cause, kind, message, retryAfterMs } = error;
-  return new ProviderError(kind, message, { cause, isUncertain: true, ...inTime(retryAfterMs) });
+  const { cause, kind, message, retryAfterMs, trouble } = error;
+  const options = { cause, isUncertain: true, trouble, ...inTime(retryAfterMs) };
+  return new ProviderError(kind, message, options);
 }
 
 function inTime(retryAfterMs: number | null): { readonly retryAfterMs?: number } {
   return retryAfterMs === null ? {} : { retryAfterMs };
+}
+
+/** Whoever gave it up while it waited for its turn has not waited for the platform, but for us. */
+function abandonedError(context: CallContext, running: Running): ProviderError {
+  const { call, isWaiting, tries } = running;
+  if (!isWaiting || tries > 0) return givenUpError(call);
+  const why = `${messageOf(call.signal.reason)}; it was not sent, as ${obstructionOf(context)}`;
+  const { reason: cause } = call.signal;
+  return new ProviderError("rate-limited", `could not ${call.what}: ${why}`, { cause });
+}
+
+function obstructionOf({ budget, limit, options }: CallContext): string {
+  if (budget.pauseRestMs > 0) return pauseOf(limit.why, budget.pauseRestMs);
+  if (budget.isCrowded) return "the calls before it were not answered yet";
+  const { budgetVariable } = options;
+  const which = budgetVariable === undefined ? "" : ` (${budgetVariable})`;
+  return `Paastis itself makes at most ${budget.limits.perMinute} calls a minute there${which}`;
 }
 
 function givenUpError({ signal, what }: ApiCall): ProviderError {
@@ -245,8 +273,11 @@ function closedError({ what }: ApiCall): ProviderError {
   return new ProviderError("failed", `could not ${what}: Paastis no longer calls this platform`);
 }
 
+function pauseOf(why: string, restMs: number): string {
+  return `${why || "too many calls were made"}; no calls for ${Math.ceil(restMs / 1000)} s`;
+}
+
 function pausedError(context: CallContext, { call }: Running, restMs: number): ProviderError {
-  const why = context.limit.why || "too many calls were made";
-  const message = `could not ${call.what}: ${why}; no calls for ${Math.ceil(restMs / 1000)} s`;
+  const message = `could not ${call.what}: ${pauseOf(context.limit.why, restMs)}`;
   return new ProviderError("rate-limited", message, { retryAfterMs: restMs });
 }

@@ -1,6 +1,7 @@
 /** What a provider must be able to do, and how it says that it could not. */
 
 import type { Snapshot, Target } from "../app.ts";
+import type { Settings } from "../config.ts";
 
 /**
  * What a platform reports about one app.
@@ -35,6 +36,10 @@ export interface Listing {
   readonly id: string;
   /** The app's key; compared with the Host's first label, case-insensitively. */
   readonly key: string;
+  /**
+   * What people call it there, where the key alone might be somebody else's too: `shop in osc-fr1`. Left out: the key.
+   */
+  readonly label?: string;
   /** Further keys, in lower case, that lead to the app where no app claims them as its key. */
   readonly aliases?: readonly string[];
   /** `null` when the list call carries no state: the app is then observed on its own, now and then. */
@@ -43,6 +48,11 @@ export interface Listing {
   readonly target?: Target | null;
   /** The platform sleeps and wakes the app by itself: a wake is a forward, a sleep is never asked for. */
   readonly sleepsByItself: boolean;
+  /**
+   * What the app's owner wrote on the app itself, as labels and annotations do. It counts like an app's own entry
+   * of `paastis.yml`: more than any rule. Without `appName` and `provider`.
+   */
+  readonly settings?: Settings;
 }
 
 /** An operation that the platform goes on with after our call has returned. */
@@ -70,12 +80,27 @@ export interface Capabilities {
   readonly sleepTimeoutMs: number;
   /** An app that did not become healthy in time is worth nothing: stop it again, so that the next wake starts clean. */
   readonly sleepAfterFailedWake: boolean;
+  /**
+   * `takeSnapshot` looks itself, and rejects when the app must not be stopped now: no look of its own goes before.
+   * Left out: `observe` is asked first.
+   */
+  readonly snapshotLooks?: boolean;
+  /** Shortest time between two lists that are asked for out of turn, in ms; left out: 15 s. */
+  readonly listPauseMs?: number;
 }
 
 /** Something a provider noticed by itself. */
 export interface Notice {
   readonly id: string;
   readonly observation: Observation;
+}
+
+/** Who wants to know what a provider notices. Both may be called at any time until the watch is stopped. */
+export interface Watcher {
+  /** An app that was listed has changed. */
+  notice(notice: Notice): void;
+  /** Apps may have come, gone or changed unseen: a new list is wanted. */
+  listAgain(): void;
 }
 
 /** What a platform says about one account, or one region of it, when it is asked whether the credential works. */
@@ -98,20 +123,36 @@ export interface Provider {
   readonly capabilities: Capabilities;
   /** Every app there is, in the fewest calls the platform allows. */
   list(signal: AbortSignal): Promise<readonly Listing[]>;
+  /**
+   * Why the newest list cannot know of an app that it leaves out: a part of the platform did not answer. Such an app
+   * is not missing. `null`: the list is to be believed; left out: it always is.
+   */
+  whyUnlisted?(id: string): string | null;
   /** One fresh look at one app. */
   observe(id: string, signal: AbortSignal): Promise<Observation>;
   /** What `wake` will need later. Taken and stored before every `sleep`. */
   takeSnapshot(id: string, signal: AbortSignal): Promise<Snapshot>;
   /** Brings the app up. Safe to repeat: an app that is already up counts as done. */
   wake(id: string, snapshot: Snapshot | null, signal: AbortSignal): Promise<Step>;
+  /**
+   * An earlier run of the program began a wake, and ended before it knew whether the platform had heard of it. Only a
+   * platform on which a second wake does harm needs to know. Never throws.
+   * @param begunMs ms since the epoch, by the clock of that run
+   */
+  recallWake?(id: string, begunMs: number): void;
   /** Takes the app down. Safe to repeat: an app that is already down counts as done. */
   sleep(id: string, snapshot: Snapshot, signal: AbortSignal): Promise<Step>;
+  /**
+   * Somebody wants the app: a sleep that a snapshot was taken for, or that was asked for, is called off as far as nothing
+   * was sent. `sleep` then rejects with `rate-limited`; what was sent goes on. Safe to repeat, and at any time.
+   */
+  callOff?(id: string): void;
   /** Asks how far an operation is. */
   poll(id: string, operation: Operation, signal: AbortSignal): Promise<Step>;
   /** Whether this answer is the platform saying that the app is down, rather than the app speaking. */
   isDownAnswer?(status: number, header: (name: string) => string | null): boolean;
-  /** Calls `onNotice` whenever the platform reports a change by itself. Returns how to stop that. */
-  watch?(onNotice: (notice: Notice) => void): () => void;
+  /** Tells `watcher` whenever the platform reports a change by itself. Returns how to stop that. */
+  watch?(watcher: Watcher): () => void;
   /**
    * Tries the credential with a harmless call, for `paastis check --online`; only platforms have one.
    * @throws ProviderError whose message says what is wrong with it
@@ -139,7 +180,18 @@ export type ProviderErrorKind =
   | "protocol"
   | "failed";
 
-/** A provider call that did not do what was asked. Its message is for people and holds no secret. */
+/** What is wrong with a whole platform: many calls fail of it, and the log is to say it once. */
+export interface Trouble {
+  /** Whether the log has it. */
+  isKnown(): boolean;
+  /** Whoever calls this says it in the log, and that it is over: nobody else does. */
+  takeOver(): void;
+}
+
+/**
+ * A provider call that did not do what was asked. Its message is for whoever runs Paastis, not for visitors of an app,
+ * and holds no secret.
+ */
 export class ProviderError extends Error {
   override readonly name = "ProviderError";
   readonly kind: ProviderErrorKind;
@@ -150,6 +202,8 @@ export class ProviderError extends Error {
    * Never set for a call that only reads.
    */
   readonly isUncertain: boolean;
+  /** What is wrong with the whole platform, where that is why; `null`: nothing that is known. */
+  readonly trouble: Trouble | null;
 
   constructor(
     kind: ProviderErrorKind,
@@ -158,11 +212,18 @@ export class ProviderError extends Error {
       readonly cause?: unknown;
       readonly retryAfterMs?: number;
       readonly isUncertain?: boolean;
+      readonly trouble?: Trouble | null;
     } = {},
   ) {
     super(message, { cause: options.cause });
     this.kind = kind;
     this.retryAfterMs = options.retryAfterMs ?? null;
     this.isUncertain = options.isUncertain ?? false;
+    this.trouble = options.trouble ?? troubleOf(options.cause);
   }
+}
+
+/** The trouble of its platform that a failure comes from; `null` when it is about one app, or one call. */
+export function troubleOf(error: unknown): Trouble | null {
+  return error instanceof ProviderError ? error.trouble : null;
 }

@@ -65,6 +65,7 @@ export function createScalingoApi(deps: ScalingoApiDeps): ScalingoApi {
         baseUrl,
         credentials,
         budget,
+        budgetVariable: "PROVIDER_SCALINGO_CALLS_PER_MINUTE",
         understand,
       });
       return [region, { api, baseUrl }] as const;

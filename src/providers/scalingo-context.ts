@@ -47,6 +47,11 @@ export function idOf(region: string, app: ScalingoApp): string {
   return `${region}/${app.id}`;
 }
 
+/** The region that an app's id names; whether we look after it is another matter. */
+export function regionIn(id: string): string {
+  return id.split("/", 1)[0] ?? "";
+}
+
 /** @throws ProviderError `not-found` when it is no id of ours */
 export function placeOf(id: string): { readonly region: string; readonly appId: string } {
   const [, region, appId] = /^([^/]+)\/([^/]+)$/.exec(id) ?? [];
@@ -78,7 +83,7 @@ export function withUnmanaged(
 export function sendFor(
   context: ScalingoContext,
   order: AppOrder,
-  call: Pick<ApiCall, "method" | "path" | "body" | "what" | "waitMaxMs">,
+  call: Pick<ApiCall, "method" | "path" | "body" | "what" | "waitMaxMs" | "callOff">,
 ): Promise<ApiAnswer> {
   const { region, appId } = placeOf(order.id);
   const { urgency, signal } = order;

@@ -1,30 +1,57 @@
 /** The apps of all regions of a Scalingo account, in one call per region. */
 
 import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
 import type { Urgency } from "./platform-api.ts";
-import type { Listing } from "./provider.ts";
-import { idOf, type ScalingoContext, withUnmanaged } from "./scalingo-context.ts";
+import { type Condition, createCondition } from "./platform-condition.ts";
+import { type Listing, type Trouble, troubleOf } from "./provider.ts";
+import { idOf, regionIn, type ScalingoContext, withUnmanaged } from "./scalingo-context.ts";
 import { observationOf, readApps, type ScalingoApp } from "./scalingo-state.ts";
 
 /** The list of all regions. */
 export interface RegionLists {
   /**
    * A region that fails keeps the apps that it had, in an unknown state, so that the others' still come and go.
-   * @throws ProviderError when a region fails that has not answered yet (nobody knows what it has), or when all fail
+   * @throws ProviderError when all regions fail
    */
   fetch(signal: AbortSignal): Promise<readonly Listing[]>;
+  /** Why the newest list cannot know of this app: its region did not answer. `null`: it did. */
+  whyUnlisted(id: string): string | null;
 }
 
 interface State {
   readonly context: ScalingoContext;
   /** What each region listed last. */
   readonly listed: Map<string, readonly Listing[]>;
+  /** Regions that did not answer the last time, and why. */
+  readonly silent: Map<string, string>;
+  /** What is wrong with the API of each of them, where that is known. */
+  readonly troubles: Map<string, Trouble | null>;
+  /** Says which regions those are, where others do answer. */
+  readonly conditions: ReadonlyMap<string, Condition>;
 }
 
 /** Makes the list; nothing is sent yet. */
-export function createRegionLists(context: ScalingoContext): RegionLists {
-  const state: State = { context, listed: new Map() };
-  return { fetch: (signal) => fetchAll(state, signal) };
+export function createRegionLists(context: ScalingoContext, log: Log): RegionLists {
+  const { config, clock } = context;
+  const conditionOf = (region: string) =>
+    createCondition({
+      bad: log.warn,
+      good: log.info,
+      fields: { provider: "scalingo", region },
+      clock,
+    });
+  const state: State = {
+    context,
+    listed: new Map(),
+    silent: new Map(),
+    troubles: new Map(),
+    conditions: new Map(config.regions.map((region) => [region, conditionOf(region)])),
+  };
+  return {
+    fetch: (signal) => fetchAll(state, signal),
+    whyUnlisted: (id) => state.silent.get(regionIn(id)) ?? null,
+  };
 }
 
 async function fetchAll(state: State, signal: AbortSignal): Promise<readonly Listing[]> {
@@ -32,35 +59,67 @@ async function fetchAll(state: State, signal: AbortSignal): Promise<readonly Lis
   const settled = await Promise.allSettled(
     regions.map((region) => fetchRegion(state.context, { region, urgency: "sweep", signal })),
   );
-  const lists = settled.map((result, index) => {
-    const region = regions[index] ?? "";
-    if (result.status === "rejected") return rememberedOf(state, region, result.reason);
-    const listings = result.value.map((app) => listingOf(state.context, region, app));
-    state.listed.set(region, listings);
-    return listings;
-  });
+  for (const [index, region] of regions.entries()) note(state, region, settled[index]);
   const failure = settled.find((result) => result.status === "rejected");
-  if (failure !== undefined && settled.every((result) => result.status === "rejected")) {
-    throw failure.reason;
-  }
-  forgetOthers(state.context, lists.flat());
-  return lists.flat();
+  // Whoever asked for the list says so.
+  if (failure !== undefined && state.silent.size === regions.length) throw failure.reason;
+  for (const region of regions) report(state, region);
+  const listings = regions.flatMap((region) => listingsIn(state, region));
+  forgetOthers(state, listings);
+  return listings;
 }
 
-function rememberedOf(state: State, region: string, error: unknown): readonly Listing[] {
-  const before = state.listed.get(region);
-  if (before === undefined) throw error;
-  const reason = messageOf(error);
-  return before.map((listing) => ({
+function note(
+  { context, listed, silent, troubles }: State,
+  region: string,
+  result: PromiseSettledResult<readonly ScalingoApp[]> | undefined,
+): void {
+  if (result?.status !== "fulfilled") {
+    silent.set(region, messageOf(result?.reason));
+    troubles.set(region, troubleOf(result?.reason));
+    return;
+  }
+  silent.delete(region);
+  listed.set(
+    region,
+    result.value.map((app) => listingOf(context, region, app)),
+  );
+}
+
+function report({ silent, conditions, troubles }: State, region: string): void {
+  const why = silent.get(region);
+  const until = "until it answers, what is known of them stays, and none of them is put to sleep";
+  const condition = conditions.get(region);
+  if (condition === undefined) return;
+  if (why === undefined) {
+    condition.end("lists the apps of this region again");
+    return;
+  }
+  const trouble = troubles.get(region) ?? null;
+  // The log has it already, unless it has it from here.
+  if (trouble?.isKnown() === true && !condition.isKnown()) return;
+  condition.begin(`cannot list the apps of this region (${why}): ${until}`);
+  trouble?.takeOver();
+}
+
+/** Of a region that has never answered nobody knows the apps: those of an earlier run stay as they are. */
+function listingsIn({ listed, silent }: State, region: string): readonly Listing[] {
+  const listings = listed.get(region) ?? [];
+  const reason = silent.get(region);
+  if (reason === undefined) return listings;
+  return listings.map((listing) => ({
     ...listing,
     observation: { phase: "unknown", target: listing.observation?.target ?? null, reason },
   }));
 }
 
-function forgetOthers({ known, unmanaged }: ScalingoContext, listings: readonly Listing[]): void {
+function forgetOthers({ context, silent }: State, listings: readonly Listing[]): void {
   const ids = new Set(listings.map(({ id }) => id));
-  for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
-  for (const id of unmanaged.keys()) if (!ids.has(id)) unmanaged.delete(id);
+  for (const memory of [context.known, context.unmanaged]) {
+    for (const id of memory.keys()) {
+      if (!ids.has(id) && !silent.has(regionIn(id))) memory.delete(id);
+    }
+  }
 }
 
 /** The apps of one region, each once. */
@@ -87,6 +146,7 @@ function listingOf(context: ScalingoContext, region: string, app: ScalingoApp): 
   return {
     id,
     key: app.name,
+    label: `${app.name} in ${region}`,
     ...(context.config.regions.length > 1 ? { aliases: [`${app.name}-${region}`] } : {}),
     observation: withUnmanaged(context, id, seen),
     sleepsByItself: false,

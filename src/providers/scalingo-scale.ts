@@ -1,4 +1,4 @@
-/** Waking and putting to sleep on Scalingo: one scale, followed to its end, then judged by the app's own state. */
+/** One scale on Scalingo, or one restart, from its turn to the end of its operation. What it is for, others know. */
 
 import type { Snapshot, Target } from "../app.ts";
 import { ProviderError, type Step } from "./provider.ts";
@@ -11,26 +11,29 @@ import {
   type ScalingoContext,
   sendFor,
 } from "./scalingo-context.ts";
-import {
-  type AmountChange,
-  formationOf,
-  isAsked,
-  sleepChanges,
-  wakeChanges,
-} from "./scalingo-formation.ts";
+import { type AmountChange, isAsked } from "./scalingo-formation.ts";
 import { encodeJob, type ScaleJob } from "./scalingo-job.ts";
-import { isBusy, readOperation, type ScalingoApp, type ScalingoType } from "./scalingo-state.ts";
+import { isBusy, readOperation } from "./scalingo-state.ts";
 
 /** Between two looks at an operation; the first comes sooner, as most sleeps take no time, ms. */
 const POLL_FIRST_MS = 2_000;
-const POLL_MS = 2_500;
-/** Whoever has not looked for so long does not follow it any more, ms. */
-const FORGOTTEN_MS = 15_000;
-/** Longest to wait for the platform to stop an app, ms: requests for it wait meanwhile. It kills after 30 s. */
-const SLEEP_MS_MAX = 180_000;
-
+/** The same, ms. */
+export const POLL_MS = 2_500;
 /** Longest a stop waits for its turn, ms: by then a deployment may have begun, and requests wait for it. */
 const STOP_WAIT_MS = 5_000;
+
+/** An app, how urgent a call about it is, and what calls a stop of it off. */
+export interface ScaleOrder extends AppOrder {
+  /** Aborted: a stop that was not sent yet is not sent, and ends with the reason. Only stops have one. */
+  readonly callOff?: AbortSignal;
+}
+
+/** What is to be sent. */
+export interface ScaleWork {
+  readonly job: ScaleJob;
+  /** `null`: a restart, for an app whose formation says that it runs, which it does not. */
+  readonly changes: readonly AmountChange[] | null;
+}
 
 /** A scale that was sent. */
 type Sent =
@@ -39,88 +42,8 @@ type Sent =
   | { readonly kind: "done" }
   | { readonly kind: "never-deployed" };
 
-/**
- * Wakes an app from whatever state it is in. What was busy when we came is waited for first, and then looked at anew.
- * @throws ProviderError
- */
-export async function wake(
-  context: ScalingoContext,
-  order: AppOrder,
-  snapshot: Snapshot | null,
-): Promise<Step> {
-  if (isSleeping(context, order.id)) return goOn(newJob(context, "wake", snapshot), POLL_MS);
-  // Both at once: somebody waits.
-  const [app, formation] = await Promise.all([
-    fetchApp(context, order),
-    fetchFormation(context, order),
-  ]);
-  const job: ScaleJob = { ...newJob(context, "wake", snapshot), target: app.target };
-  if (app.status === "new") throw neverDeployed(context, order.id);
-  if (isBusy(app.status)) return goOn(job, POLL_MS);
-  const changes = wakeChanges(formation, snapshot);
-  if (changes.length > 0) return await begin(context, order, { job, changes });
-  if (app.status === "stopped" || app.status === "crashed") {
-    if (!formation.some(({ amount }) => amount > 0)) throw nothingToWake(context, order.id);
-    return await begin(context, order, { job, changes: null });
-  }
-  return { done: true, target: app.target };
-}
-
-/**
- * Takes down what the snapshot says to run.
- * @throws ProviderError `busy` while the platform does something else with the app
- */
-export async function sleep(
-  context: ScalingoContext,
-  order: AppOrder,
-  snapshot: Snapshot,
-): Promise<Step> {
-  placeOf(order.id);
-  return await whileSleeping(context, order.id, async () => {
-    const formation = formationOf(snapshot) ?? (await fetchFormation(context, order));
-    try {
-      return await takeDown(context, order, formation);
-    } catch (error) {
-      // The formation has changed since: a process type is gone.
-      if (!(error instanceof ProviderError && error.kind === "invalid")) throw error;
-      return await takeDown(context, order, await fetchFormation(context, order));
-    }
-  });
-}
-
-async function takeDown(
-  context: ScalingoContext,
-  order: AppOrder,
-  formation: readonly ScalingoType[],
-): Promise<Step> {
-  const changes = sleepChanges(formation);
-  if (changes.length === 0) return doneWith(null);
-  return await begin(context, order, { job: newJob(context, "sleep", null), changes });
-}
-
-/** The core waits for the one before it asks for the other; others may not. */
-async function whileSleeping(
-  context: ScalingoContext,
-  id: string,
-  work: () => Promise<Step>,
-): Promise<Step> {
-  context.sleeping.set(id, Number.POSITIVE_INFINITY);
-  try {
-    const step = await work();
-    if (step.done) context.sleeping.delete(id);
-    else context.sleeping.set(id, context.clock.now() + FORGOTTEN_MS);
-    return step;
-  } catch (error) {
-    context.sleeping.delete(id);
-    throw error;
-  }
-}
-
-function isSleeping({ sleeping, clock }: ScalingoContext, id: string): boolean {
-  return (sleeping.get(id) ?? 0) > clock.now();
-}
-
-function newJob(
+/** A job that is about to begin. */
+export function newJob(
   { clock }: ScalingoContext,
   goal: ScaleJob["goal"],
   snapshot: Snapshot | null,
@@ -129,60 +52,20 @@ function newJob(
   return { goal, location: null, isSent: false, sinceMs, target: null, snapshot };
 }
 
-/** Looks how far a job is. */
-export async function follow(
+/**
+ * Waits for a turn, and sends it.
+ * @throws ProviderError; with `isUncertain` it may have been applied
+ */
+export async function begin(
   context: ScalingoContext,
-  order: AppOrder,
-  job: ScaleJob,
+  order: ScaleOrder,
+  work: ScaleWork,
 ): Promise<Step> {
-  context.turns.keep(order.id);
-  const work = () => lookPatiently(context, order, job);
-  try {
-    const step = job.goal === "wake" ? await work() : await whileSleeping(context, order.id, work);
-    if (step.done) context.turns.give(order.id);
-    return step;
-  } catch (error) {
-    context.turns.give(order.id);
-    throw error;
-  }
-}
-
-/** What was begun goes on while the API cannot be asked; an app that comes up shows that by itself. */
-async function lookPatiently(
-  context: ScalingoContext,
-  order: AppOrder,
-  job: ScaleJob,
-): Promise<Step> {
-  try {
-    return await look(context, order, job);
-  } catch (error) {
-    const step = unlessAway(context, job, error);
-    if (step === null) throw error;
-    return step;
-  }
-}
-
-const AWAY: readonly string[] = ["network", "unavailable", "rate-limited", "auth"];
-
-function unlessAway(context: ScalingoContext, job: ScaleJob, error: unknown): Step | null {
-  if (!(error instanceof ProviderError) || !AWAY.includes(error.kind) || !job.isSent) return null;
-  if (job.goal === "wake") return job.target === null ? null : doneWith(job.target);
-  const isLate = context.clock.now() - job.sinceMs > SLEEP_MS_MAX;
-  return isLate || error.kind === "auth" ? null : goOn(job, error.retryAfterMs ?? POLL_MS);
-}
-
-/** @param what.changes `null`: a restart, for an app whose formation says that it runs, which it does not */
-async function begin(
-  context: ScalingoContext,
-  order: AppOrder,
-  what: { readonly job: ScaleJob; readonly changes: readonly AmountChange[] | null },
-): Promise<Step> {
-  const { job } = what;
-  const urgency = job.goal;
-  await context.turns.take(order.id, urgency, order.signal);
+  const { job } = work;
+  await takeTurn(context, order, job.goal);
   let isGoingOn = false;
   try {
-    const sent = await sendOnce(context, order, what);
+    const sent = await sendOnce(context, order, work);
     if (sent.kind === "never-deployed") throw neverDeployed(context, order.id);
     if (sent.kind === "done") return { done: true, target: job.target };
     isGoingOn = true;
@@ -195,19 +78,33 @@ async function begin(
     }
     throw error;
   } finally {
-    if (!isGoingOn) context.turns.give(order.id);
+    if (isGoingOn) context.turns.rest(order.id);
+    else context.turns.give(order.id);
+  }
+}
+
+async function takeTurn(
+  { turns }: ScalingoContext,
+  { callOff, id, signal }: ScaleOrder,
+  goal: ScaleJob["goal"],
+): Promise<void> {
+  if (callOff === undefined) return await turns.take(id, goal, signal);
+  try {
+    await turns.take(id, goal, AbortSignal.any([signal, callOff]));
+  } catch (error) {
+    throw callOff.aborted ? callOff.reason : error;
   }
 }
 
 /** A write whose answer was lost is made again only where the app shows that it was not carried out. */
 async function sendOnce(
   context: ScalingoContext,
-  order: AppOrder,
-  what: { readonly job: ScaleJob; readonly changes: readonly AmountChange[] | null },
+  order: ScaleOrder,
+  work: ScaleWork,
 ): Promise<Sent> {
-  const { changes } = what;
+  const { changes } = work;
   try {
-    return await send(context, order, what);
+    return await send(context, order, work);
   } catch (error) {
     if (!(error instanceof ProviderError && error.isUncertain)) throw error;
     const [app, formation] = await Promise.all([
@@ -216,22 +113,22 @@ async function sendOnce(
     ]);
     if (isBusy(app.status)) return { kind: "begun", location: null };
     if (changes !== null && isAsked(formation, changes)) return { kind: "begun", location: null };
-    return await send(context, order, what);
+    return await send(context, order, work);
   }
 }
 
 async function send(
   context: ScalingoContext,
-  order: AppOrder,
-  what: { readonly job: ScaleJob; readonly changes: readonly AmountChange[] | null },
+  order: ScaleOrder,
+  { job, changes }: ScaleWork,
 ): Promise<Sent> {
-  const { job, changes } = what;
-  const name = nameOf(context, order.id);
+  const { callOff, id } = order;
+  const name = nameOf(context, id);
   const does = job.goal === "wake" ? `wake ${name}` : `put ${name} to sleep`;
   const answer = await sendFor(context, order, {
     what: does,
     method: "POST",
-    ...(job.goal === "sleep" ? { waitMaxMs: STOP_WAIT_MS } : {}),
+    ...(callOff === undefined ? {} : { waitMaxMs: STOP_WAIT_MS, callOff }),
     ...(changes === null
       ? { path: "/restart", body: {} }
       : { path: "/scale", body: { containers: changes } }),
@@ -239,73 +136,108 @@ async function send(
   if (answer.status === 400) return { kind: "done" };
   const location = answer.header("location");
   if (location === null && answer.status === 200) return { kind: "never-deployed" };
-  const { region } = placeOf(order.id);
+  const { region } = placeOf(id);
   return {
     kind: "begun",
     location: location === null ? null : context.api.locate(region, location),
   };
 }
 
-async function look(context: ScalingoContext, order: AppOrder, job: ScaleJob): Promise<Step> {
-  const { location } = job;
-  const ageMs = context.clock.now() - job.sinceMs;
-  if (location === null || ageMs >= context.config.operationTimeoutMs) {
-    return await judge(context, order, job);
-  }
-  const { region } = placeOf(order.id);
-  const { urgency, signal } = order;
-  const what = `follow the scaling of ${nameOf(context, order.id)}`;
+/**
+ * Goes on with a job, which keeps its turn until it is done.
+ * @param look one look at how far it is
+ */
+export async function follow(
+  context: ScalingoContext,
+  { id, job }: { readonly id: string; readonly job: ScaleJob },
+  look: () => Promise<Step>,
+): Promise<Step> {
+  context.turns.keep(id);
   try {
-    const call = { what, method: "GET", path: location, urgency, signal } as const;
-    const { progress, error } = readOperation((await context.api.send(region, call)).body);
-    if (progress === "error") throw failed(context, order.id, { job, why: error });
-    return progress === "done" ? doneWith(job.target) : goOn(job, POLL_MS);
+    const step = await lookPatiently(context, job, look);
+    if (step.done) context.turns.give(id);
+    else context.turns.rest(id);
+    return step;
   } catch (error) {
-    if (!isLost(error)) throw error;
-    return await judge(context, order, { ...job, location: null });
+    context.turns.give(id);
+    throw error;
   }
 }
 
-/** The operation cannot be read, which says nothing about the app. */
+const AWAY: readonly string[] = ["network", "unavailable", "rate-limited", "auth"];
+
+/** What was begun goes on while the API cannot be asked; an app that comes up shows that by itself. */
+async function lookPatiently(
+  { clock }: ScalingoContext,
+  job: ScaleJob,
+  look: () => Promise<Step>,
+): Promise<Step> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof ProviderError) || !AWAY.includes(error.kind) || !job.isSent) throw error;
+    if (job.goal === "wake" && job.target !== null) return doneWith(job.target);
+    const mayWait = job.goal === "sleep" && error.kind !== "auth" && !isLate(job, clock.now());
+    if (!mayWait) throw error;
+    return goOn(job, error.retryAfterMs ?? POLL_MS);
+  }
+}
+
+/** Longest to wait for the platform to stop an app, ms: requests for it wait meanwhile. It kills after 30 s. */
+const SLEEP_MS_MAX = 180_000;
+
+/** Whether a sleep takes longer than any does. */
+export function isLate({ sinceMs }: ScaleJob, nowMs: number): boolean {
+  return nowMs - sinceMs > SLEEP_MS_MAX;
+}
+
+/** Whether the operation is no longer worth following. */
+export function isOverdue({ clock, config }: ScalingoContext, { sinceMs }: ScaleJob): boolean {
+  return clock.now() - sinceMs >= config.operationTimeoutMs;
+}
+
+/**
+ * How far the operation is. `unknown`: there is none, or it cannot be read, which says nothing about the app.
+ * @throws ProviderError `failed` when it failed, in the platform's words
+ */
+export async function readProgress(
+  context: ScalingoContext,
+  order: AppOrder,
+  job: ScaleJob,
+): Promise<"going-on" | "done" | "unknown"> {
+  const { location } = job;
+  if (location === null) return "unknown";
+  const { id, signal, urgency } = order;
+  const { region } = placeOf(id);
+  const what = `follow the scaling of ${nameOf(context, id)}`;
+  try {
+    const call = { what, method: "GET", path: location, urgency, signal } as const;
+    const { progress, error } = readOperation((await context.api.send(region, call)).body);
+    if (progress === "error") throw failed(context, id, { job, why: error });
+    return progress;
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    return "unknown";
+  }
+}
+
 function isLost(error: unknown): boolean {
   if (!(error instanceof ProviderError)) return false;
   return error.kind === "not-found" || error.kind === "protocol" || error.kind === "forbidden";
 }
 
-/** What the app itself says, where no operation can. */
-async function judge(context: ScalingoContext, order: AppOrder, job: ScaleJob): Promise<Step> {
-  // Turns are short: an operation that takes long must not keep other apps waiting.
-  context.turns.give(order.id);
-  if (job.goal === "wake" && !job.isSent) return await wake(context, order, job.snapshot);
-  const app = await fetchApp(context, order);
-  if (job.goal === "wake") return judgeWake(context, order.id, { app, job });
-  if (app.status === "stopped") return doneWith(null);
-  const isLate = context.clock.now() - job.sinceMs > SLEEP_MS_MAX;
-  if (isBusy(app.status) && !isLate) return goOn(job, POLL_MS);
-  throw failed(context, order.id, { job, why: `it is "${app.status}" still` });
-}
-
-function judgeWake(
-  context: ScalingoContext,
-  id: string,
-  { app, job }: { readonly app: ScalingoApp; readonly job: ScaleJob },
-): Step {
-  if (isBusy(app.status)) return goOn(job, POLL_MS);
-  if (app.status === "stopped" || app.status === "crashed") {
-    throw failed(context, id, { job, why: `it is "${app.status}"` });
-  }
-  return doneWith(app.target ?? job.target);
-}
-
-function doneWith(target: Target | null): Step {
+/** A step that was the last. */
+export function doneWith(target: Target | null): Step {
   return { done: true, target };
 }
 
-function goOn(job: ScaleJob, pollAfterMs: number): Step {
+/** A step that is not. */
+export function goOn(job: ScaleJob, pollAfterMs: number): Step {
   return { done: false, operation: { id: encodeJob(job) }, pollAfterMs };
 }
 
-function failed(
+/** The platform did not do it. */
+export function failed(
   context: ScalingoContext,
   id: string,
   { job, why }: { readonly job: ScaleJob; readonly why: string },
@@ -316,12 +248,8 @@ function failed(
   return new ProviderError("failed", `Scalingo could not ${what}: ${reason}`);
 }
 
-function neverDeployed(context: ScalingoContext, id: string): ProviderError {
+/** There is no code that could run. */
+export function neverDeployed(context: ScalingoContext, id: string): ProviderError {
   const message = `${nameOf(context, id)} was never deployed on Scalingo: there is nothing to wake`;
-  return new ProviderError("failed", message);
-}
-
-function nothingToWake(context: ScalingoContext, id: string): ProviderError {
-  const message = `${nameOf(context, id)} has no process type "web" on Scalingo, which alone gets requests`;
   return new ProviderError("failed", message);
 }

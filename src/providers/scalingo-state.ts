@@ -108,7 +108,7 @@ export function observationOf(
     case "scaling":
       return scalingAs(target, formation);
     case "new":
-      return { phase: "unmanaged", target, reason: "it was never deployed" };
+      return nothingThere("it was never deployed");
     default:
       return { phase: "unknown", target, reason: `Scalingo says that it is "${safeText(status)}"` };
   }
@@ -122,8 +122,12 @@ function runningAs(target: Target | null, formation: readonly ScalingoType[] | n
   if (web !== undefined || formation.every(({ amount }) => amount === 0)) {
     return { phase: "asleep", target };
   }
-  const reason = "it runs, but has no container of the type web, which alone gets requests";
-  return { phase: "unmanaged", target, reason };
+  return nothingThere("it runs, but has no container of the type web, which alone gets requests");
+}
+
+/** Its address is known, but only the platform's own page answers there: whoever asks is told why at once. */
+function nothingThere(reason: string): Observation {
+  return { phase: "unmanaged", target: null, reason };
 }
 
 function scalingAs(target: Target | null, formation: readonly ScalingoType[] | null): Observation {

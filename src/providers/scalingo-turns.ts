@@ -2,24 +2,27 @@
 
 import type { CancelTimer, Clock } from "../clock.ts";
 import { throwIfAborted } from "./abortable.ts";
+import { ProviderError } from "./provider.ts";
 
 /** Turns, one per app at most. */
 export interface ScaleTurns {
   /**
    * Waits for a turn: wakes before sleeps, otherwise in order; the last one is kept for wakes. An app that has one
-   * keeps it.
-   * @throws ProviderError `failed` when `signal` is aborted first
+   * keeps it. It lasts until it is given back, or nobody has cared for it after `rest`.
+   * @throws ProviderError `failed` when `signal` is aborted first, or nobody gets a turn any more
    */
   take(id: string, urgency: "wake" | "sleep", signal: AbortSignal): Promise<void>;
-  /** It is still needed: it would end by itself otherwise. */
+  /** Somebody works for the app again: the turn no longer ends by itself. */
   keep(id: string): void;
+  /** Nobody works for the app until the next `take` or `keep`: when none comes, the turn ends by itself. */
+  rest(id: string): void;
   /** It is no longer needed. Safe to repeat. */
   give(id: string): void;
-  /** Ends its timer. Who waits is ended by its own signal. */
+  /** Nobody gets a turn any more, and who waits is told so: what would end a forgotten turn ends here. */
   close(): void;
 }
 
-/** A turn that nobody has kept for so long is over: whoever followed the operation has given up, ms. */
+/** A turn that has rested for so long is over: whoever followed the operation has given up, ms. */
 const FORGOTTEN_MS = 15_000;
 
 interface Waiter {
@@ -31,27 +34,42 @@ interface Waiter {
 interface State {
   readonly clock: Clock;
   readonly max: number;
-  /** App -> until when its turn is kept. */
+  /** App -> when its turn ends by itself; infinite while somebody works for it. */
   readonly held: Map<string, number>;
   waiting: Waiter[];
   cancelTimer: CancelTimer | null;
+  isClosed: boolean;
 }
 
 /** @param max turns at the same time, from 2. Source: Scalingo's advice to a customer, 1024pix/pix-bot#4: not many */
 export function createScaleTurns(clock: Clock, max: number): ScaleTurns {
-  const state: State = { clock, max, held: new Map(), waiting: [], cancelTimer: null };
+  const state: State = {
+    clock,
+    max,
+    held: new Map(),
+    waiting: [],
+    cancelTimer: null,
+    isClosed: false,
+  };
   return {
     take: (id, urgency, signal) => take(state, { id, urgency }, signal),
     keep(id) {
-      if (state.held.has(id)) hold(state, id);
+      if (state.held.has(id)) state.held.set(id, Number.POSITIVE_INFINITY);
+    },
+    rest(id) {
+      if (!state.held.has(id)) return;
+      state.held.set(id, clock.now() + FORGOTTEN_MS);
+      admit(state);
     },
     give(id) {
       state.held.delete(id);
       admit(state);
     },
     close() {
+      state.isClosed = true;
       state.cancelTimer?.();
       state.cancelTimer = null;
+      for (const { go } of state.waiting.splice(0)) go();
     },
   };
 }
@@ -59,6 +77,7 @@ export function createScaleTurns(clock: Clock, max: number): ScaleTurns {
 async function take(state: State, wanted: Omit<Waiter, "go">, signal: AbortSignal): Promise<void> {
   const what = "waiting for other apps to be scaled";
   throwIfAborted(signal, what);
+  throwIfClosed(state);
   const { promise, resolve } = Promise.withResolvers<void>();
   const waiter: Waiter = { ...wanted, go: resolve };
   const onAbort = () => {
@@ -71,10 +90,11 @@ async function take(state: State, wanted: Omit<Waiter, "go">, signal: AbortSigna
   await promise;
   signal.removeEventListener("abort", onAbort);
   throwIfAborted(signal, what);
+  throwIfClosed(state);
 }
 
-function hold(state: State, id: string): void {
-  state.held.set(id, state.clock.now() + FORGOTTEN_MS);
+function throwIfClosed({ isClosed }: State): void {
+  if (isClosed) throw new ProviderError("failed", "Paastis no longer calls this platform");
 }
 
 /** Gives free turns to those who wait, and sets the timer that ends forgotten ones. */
@@ -85,13 +105,14 @@ function admit(state: State): void {
     const next = nextOf(state);
     if (next === undefined) break;
     state.waiting = state.waiting.filter((other) => other !== next);
-    hold(state, next.id);
+    state.held.set(next.id, Number.POSITIVE_INFINITY);
     next.go();
   }
   state.cancelTimer?.();
   state.cancelTimer = null;
   if (state.waiting.length === 0) return;
   const firstMs = Math.min(...state.held.values());
+  if (!Number.isFinite(firstMs)) return;
   state.cancelTimer = state.clock.after(Math.max(1, firstMs - nowMs), () => admit(state));
 }
 

@@ -1,55 +1,51 @@
 /** The provider of apps on Scalingo. */
 
-import type { Snapshot } from "../app.ts";
 import { throwIfAborted } from "./abortable.ts";
 import type { Urgency } from "./platform-api.ts";
-import {
-  type AccountReport,
-  type Listing,
-  type Observation,
-  type Provider,
-  ProviderError,
-} from "./provider.ts";
+import type { AccountReport, Listing, Observation, Provider } from "./provider.ts";
 import { createScalingoApi, type ScalingoApiDeps } from "./scalingo-api.ts";
 import {
   type AppOrder,
   fetchApp,
-  fetchAutoscaledTypes,
   fetchFormation,
-  fetchRunningDeployment,
-  nameOf,
-  placeOf,
   type ScalingoContext,
   withUnmanaged,
 } from "./scalingo-context.ts";
-import { snapshotOf } from "./scalingo-formation.ts";
 import { decodeJob } from "./scalingo-job.ts";
 import { createRegionLists, fetchRegion, type RegionLists } from "./scalingo-list.ts";
-import { follow, sleep, wake } from "./scalingo-scale.ts";
+import {
+  callOff,
+  followSleep,
+  type SleepContext,
+  sleep,
+  takeSeen,
+  takeSnapshot,
+} from "./scalingo-sleep.ts";
 import { observationOf } from "./scalingo-state.ts";
 import { createScaleTurns } from "./scalingo-turns.ts";
+import { followWake, wake } from "./scalingo-wake.ts";
 
-/** A boot may take 60 s, and is tried again when it fails. Source: Scalingo, "Container Management". */
-const WAKE_TIMEOUT_MS = 120_000;
-/** Looks and calls before the stop included, which may wait long for their turn when many apps are idle at once. */
-const SLEEP_TIMEOUT_MS = 30 * 60_000;
+/** Of many that wake at once each waits for its turn; the boot itself has two minutes of it. */
+const WAKE_TIMEOUT_MS = 5 * 60_000;
+/** Before the stop its turn and a pause of all calls may have to be waited for, and stops take up to 3 minutes each. */
+const SLEEP_TIMEOUT_MS = 10 * 60_000;
 /** Scales that the platform works on for us at the same time. */
 const SCALES_MAX = 2;
-/** How long it is believed that an app cannot be put to sleep, ms. */
-const UNMANAGED_MS = 10 * 60_000;
 
 /** Nothing is sent before the first call. */
 export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
   const { config, clock } = deps;
   const api = createScalingoApi(deps);
   const turns = createScaleTurns(clock, SCALES_MAX);
-  const context: ScalingoContext = {
+  const context: SleepContext = {
     ...{ config, clock, api, turns },
     known: new Map(),
     sleeping: new Map(),
     unmanaged: new Map(),
+    stops: new Map(),
+    seen: new Map(),
   };
-  const lists = createRegionLists(context);
+  const lists = createRegionLists(context, deps.log);
   return {
     name: "scalingo",
     capabilities: {
@@ -58,10 +54,15 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       sleepTimeoutMs: SLEEP_TIMEOUT_MS,
       sleepAfterFailedWake: false,
+      snapshotLooks: true,
     },
     list: (signal) => list(lists, signal),
+    whyUnlisted: lists.whyUnlisted,
     observe: (id, signal) => observe(context, id, signal),
-    takeSnapshot: (id, signal) => takeSnapshot(context, { id, urgency: "sleep", signal }),
+    async takeSnapshot(id, signal) {
+      throwIfAborted(signal, `taking a snapshot of ${id}`);
+      return await takeSnapshot(context, { id, urgency: "sleep", signal });
+    },
     async wake(id, snapshot, signal) {
       throwIfAborted(signal, `waking ${id}`);
       return await wake(context, { id, urgency: "wake", signal }, snapshot);
@@ -73,8 +74,10 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
     async poll(id, operation, signal) {
       throwIfAborted(signal, `following ${id}`);
       const job = decodeJob(operation.id);
-      return await follow(context, { id, urgency: job.goal, signal }, job);
+      const order: AppOrder = { id, urgency: job.goal, signal };
+      return await (job.goal === "wake" ? followWake : followSleep)(context, order, job);
     },
+    callOff: (id) => callOff(context, id),
     isDownAnswer,
     check: (signal) => check(context, signal),
     async close() {
@@ -85,11 +88,12 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
 }
 
 /**
- * Pages of the router: 503 when the app is stopped or has no web, 502 when all its containers are in quarantine. A
- * 504 is an app that is up and slow. Source: Scalingo, "Routing".
+ * Pages of the router: 503 when the app is stopped or has no web, 502 when all its containers are in quarantine, 404
+ * (our guess) for a name that no app has any more. A 504 is an app that is up and slow. Source: Scalingo, "Routing".
  */
 function isDownAnswer(status: number, header: (name: string) => string | null): boolean {
-  return (status === 503 || status === 502) && header("x-scalingo-error") !== null;
+  const isPage = status === 503 || status === 502 || status === 404;
+  return isPage && header("x-scalingo-error") !== null;
 }
 
 async function list(lists: RegionLists, signal: AbortSignal): Promise<readonly Listing[]> {
@@ -98,11 +102,13 @@ async function list(lists: RegionLists, signal: AbortSignal): Promise<readonly L
 }
 
 async function observe(
-  context: ScalingoContext,
+  context: SleepContext,
   id: string,
   signal: AbortSignal,
 ): Promise<Observation> {
   throwIfAborted(signal, `observing ${id}`);
+  const seenBefore = takeSeen(context, id);
+  if (seenBefore !== null) return seenBefore;
   const order: AppOrder = { id, urgency: urgencyOfLook(context, id), signal };
   const app = await fetchApp(context, order);
   const needsFormation = app.status === "running" || app.status === "scaling";
@@ -115,48 +121,6 @@ async function observe(
 /** Whoever looks at an app that is up wants to put it to sleep, or to know whether it sleeps; others wait for it. */
 function urgencyOfLook(context: ScalingoContext, id: string): Urgency {
   return context.known.get(id)?.phase === "awake" ? "sleep" : "wake";
-}
-
-/**
- * Waits for the turn of the sleep that follows, as until then a request can still call it off.
- * @throws ProviderError `busy` while it is deployed; `invalid` when an autoscaler would be disabled by a scale
- */
-async function takeSnapshot(context: ScalingoContext, order: AppOrder): Promise<Snapshot> {
-  const { id, signal } = order;
-  throwIfAborted(signal, `taking a snapshot of ${id}`);
-  placeOf(id);
-  await context.turns.take(id, "sleep", signal);
-  try {
-    const [formation, deployment, autoscaled] = await Promise.all([
-      fetchFormation(context, order),
-      fetchRunningDeployment(context, order),
-      fetchAutoscaledTypes(context, order),
-    ]);
-    if (deployment !== null) {
-      const message = `${nameOf(context, id)} is being deployed (${deployment})`;
-      throw new ProviderError("busy", message);
-    }
-    refuseAutoscaled(context, id, autoscaled);
-    // The snapshot of before knows what web was; this one would take its place.
-    const isWebDown = formation.some(({ name, amount }) => name === "web" && amount === 0);
-    if (isWebDown && formation.some(({ amount }) => amount > 0)) {
-      throw new ProviderError("invalid", "its web is down already; what else runs, somebody wants");
-    }
-    return snapshotOf(formation);
-  } catch (error) {
-    context.turns.give(id);
-    throw error;
-  }
-}
-
-function refuseAutoscaled(context: ScalingoContext, id: string, types: readonly string[]): void {
-  if (types.length === 0) {
-    context.unmanaged.delete(id);
-    return;
-  }
-  const why = `it has an autoscaler for ${types.join(", ")}, which putting it to sleep would disable`;
-  context.unmanaged.set(id, { why, untilMs: context.clock.now() + UNMANAGED_MS });
-  throw new ProviderError("invalid", why);
 }
 
 async function check(

@@ -17,7 +17,11 @@ export interface VirtualClock extends Clock {
   pending(): number;
 }
 
-export function createVirtualClock(startMs = 1_700_000_000_000): VirtualClock {
+/** @param happened when this resolves, everything has happened that needs no timer */
+export function createVirtualClock(
+  startMs = 1_700_000_000_000,
+  happened: () => Promise<void> = settled,
+): VirtualClock {
   let nowMs = startMs;
   let wallAheadMs = 0;
   let order = 0;
@@ -48,12 +52,12 @@ export function createVirtualClock(startMs = 1_700_000_000_000): VirtualClock {
     },
     async advance(durationMs) {
       const untilMs = nowMs + durationMs;
-      await settled();
+      await happened();
       for (let timer = next(untilMs); timer !== null; timer = next(untilMs)) {
         timers.delete(timer);
         nowMs = Math.max(nowMs, timer.dueMs);
         timer.callback();
-        await settled();
+        await happened();
       }
       nowMs = untilMs;
     },
