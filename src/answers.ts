@@ -20,7 +20,13 @@ export type WakeProgress =
       readonly step: string;
     }
   | { readonly kind: "ready" }
-  | { readonly kind: "failed"; readonly why: string; readonly retryAfterMs: number };
+  | {
+      readonly kind: "failed";
+      readonly why: string;
+      /** It was up and ended by itself; otherwise it could not be woken. */
+      readonly hasCrashed: boolean;
+      readonly retryAfterMs: number;
+    };
 
 /** What an error answer is about. */
 export interface ErrorAnswerOptions {

@@ -1,5 +1,7 @@
 /** The nouns: an app, its target, its policy, its state, and the pure `transition` between states. */
 
+import type { Settings } from "./config.ts";
+
 /** Identity of an app: the provider it lives on, and that provider's own id for it (opaque to us). */
 export interface AppRef {
   readonly provider: string;
@@ -104,24 +106,25 @@ export type AppState =
       readonly target: Target;
     }
   | { readonly kind: "stopping"; readonly sinceMs: number; readonly fence: number }
-  | {
-      readonly kind: "failed";
-      readonly sinceMs: number;
-      readonly why: string;
-      /** Before this time a request is told why; from it on, a request tries a wake again. */
-      readonly retryAtMs: number;
-    };
+  | (Failure & { readonly kind: "failed"; readonly sinceMs: number });
+
+/** What went wrong with an app. */
+export interface Failure {
+  /** For whoever runs Paastis. */
+  readonly why: string;
+  /** For whoever visits the app; left out: that the log says why is all they may know. */
+  readonly publicWhy?: string;
+  /** It was up and ended by itself; left out: it could not be woken. */
+  readonly hasCrashed?: boolean;
+  /** Before this time a request is told why; from it on, a request tries a wake again. */
+  readonly retryAtMs: number;
+}
 
 /** What can happen to an app. Everything but `observed` belongs to a transition and carries its fence. */
 export type Happening =
   | { readonly kind: "wake-begun"; readonly fence: number }
   | { readonly kind: "wake-done"; readonly fence: number; readonly target: Target }
-  | {
-      readonly kind: "wake-failed";
-      readonly fence: number;
-      readonly why: string;
-      readonly retryAtMs: number;
-    }
+  | (Failure & { readonly kind: "wake-failed"; readonly fence: number })
   | { readonly kind: "drain-begun"; readonly fence: number }
   | { readonly kind: "drain-cancelled"; readonly fence: number }
   | { readonly kind: "stop-begun"; readonly fence: number }
@@ -129,12 +132,7 @@ export type Happening =
   | { readonly kind: "stop-failed"; readonly fence: number; readonly target: Target | null }
   | { readonly kind: "observed"; readonly as: "asleep" }
   | { readonly kind: "observed"; readonly as: "awake"; readonly target: Target }
-  | {
-      readonly kind: "observed";
-      readonly as: "failed";
-      readonly why: string;
-      readonly retryAtMs: number;
-    };
+  | (Failure & { readonly kind: "observed"; readonly as: "failed" });
 
 /**
  * The next state, or `null` when the happening is stale (another fence) or not possible here.
@@ -202,8 +200,12 @@ function draining(
   return { kind: "draining", sinceMs: nowMs, awakeSinceMs: sinceMs, fence, target };
 }
 
-function failed(happening: { why: string; retryAtMs: number }, nowMs: number): AppState {
-  return { kind: "failed", sinceMs: nowMs, why: happening.why, retryAtMs: happening.retryAtMs };
+function failed({ why, publicWhy, hasCrashed, retryAtMs }: Failure, nowMs: number): AppState {
+  return {
+    ...{ kind: "failed", sinceMs: nowMs, why, retryAtMs },
+    ...(publicWhy === undefined ? {} : { publicWhy }),
+    ...(hasCrashed === undefined ? {} : { hasCrashed }),
+  };
 }
 
 function observed(
@@ -230,7 +232,7 @@ function observed(
 /**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
  * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `key`, `policy`, `links`
- * and `linkedFrom` to the app table; `sleepsByItself` to reconciling.
+ * and `linkedFrom` to the app table; `sleepsByItself` and `settings` to reconciling.
  */
 export interface App {
   readonly ref: AppRef;
@@ -239,6 +241,8 @@ export interface App {
   /** The platform puts it to sleep and wakes it by itself: it is never stopped by us. */
   sleepsByItself: boolean;
   readonly firstSeenMs: number;
+  /** What its platform's list says of how to treat it, as labels do; `null`: nothing. */
+  settings: Settings | null;
   policy: Policy;
   state: AppState;
   /** Token of the newest transition of this app; only grows. */

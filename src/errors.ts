@@ -25,6 +25,38 @@ export const ANSWER_CODES = {
     meaning: "The request cannot be forwarded without changing its meaning.",
     remedy: "Send a request that RFC 9112 allows; the answer says what was wrong with this one.",
   },
+  request_timeout: {
+    status: 408,
+    meaning: "The request did not arrive in time.",
+    remedy:
+      "Send it without long pauses; `SERVER_HEADERS_TIMEOUT` says how long its head may take.",
+  },
+  body_too_large: {
+    status: 413,
+    meaning: "The body of the request is too large.",
+    remedy: "Send less, or raise `MAX_BODY_SIZE`.",
+  },
+  target_too_long: {
+    status: 414,
+    meaning: "The address of the request is too long.",
+    remedy: "Use a shorter address; `MAX_HEADER_SIZE` counts for it too.",
+  },
+  head_too_large: {
+    status: 431,
+    meaning: "The head of the request, or the trailers of its body, are too large.",
+    remedy:
+      "Send fewer or shorter header fields and cookies; `MAX_HEADER_SIZE` says how large a head may be.",
+  },
+  not_implemented: {
+    status: 501,
+    meaning: "The request uses a method or a transfer coding that Paastis does not know.",
+    remedy: "Use a registered method, and no transfer coding but chunked.",
+  },
+  version_refused: {
+    status: 505,
+    meaning: "The request is in a version of HTTP that is not spoken here.",
+    remedy: "Use HTTP/1.1; with a certificate, `HTTP2` adds HTTP/2.",
+  },
   method_refused: {
     status: 405,
     meaning: "CONNECT and TRACE are not forwarded.",
@@ -41,9 +73,15 @@ export const ANSWER_CODES = {
     meaning: "Paastis has just started and does not know its apps yet.",
     remedy: "Try again in a few seconds.",
   },
+  apps_unknown: {
+    status: 503,
+    meaning: "Paastis does not know all of its apps yet, and this host may belong to one of them.",
+    remedy:
+      "Try again in a minute; the log of Paastis says which platform does not answer, and why.",
+  },
   app_waking: {
     status: 503,
-    meaning: "The app is waking up and was not ready in time.",
+    meaning: "The app is not awake yet.",
     remedy: "Try again after `Retry-After` seconds; `HOLD_MAX_MS` says how long a request is held.",
   },
   app_failed: {
@@ -51,6 +89,12 @@ export const ANSWER_CODES = {
     meaning: "The app could not be woken.",
     remedy:
       "Read the reason and the app's output; the next request after `Retry-After` tries again.",
+  },
+  app_crashed: {
+    status: 503,
+    meaning: "The app has ended by itself.",
+    remedy:
+      "Read the reason and the app's output; the next request after `Retry-After` wakes it again.",
   },
   hold_full: {
     status: 503,
@@ -116,15 +160,27 @@ export class PaastisError extends Error {
   readonly explanation: Explanation;
 
   constructor(code: AnswerCode | FailureCode, explanation: Explanation, cause?: unknown) {
-    super(`${explanation.what}: ${explanation.why}. ${explanation.next}`, { cause });
+    super(sentencesOf(explanation), { cause });
     this.code = code;
     this.explanation = explanation;
   }
 }
 
+/** A list of reasons ends with a line break: then what to do begins a line, and there is no stop left alone. */
+function sentencesOf({ what, why, next }: Explanation): string {
+  const end = why.endsWith("\n") ? "" : ". ";
+  return `${what}: ${why}${end}${next}`;
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** The explanation of anything that was thrown; what was not expected has no advice. */
+export function explanationOf(thrown: unknown): Explanation {
+  if (thrown instanceof PaastisError) return thrown.explanation;
+  return { what: "", why: messageOf(thrown), next: "" };
 }
 
 /** For the end of an exhaustive `switch`: the compiler proves that it cannot be reached. */

@@ -1,6 +1,8 @@
 /** Events, said in the log. */
 
 import type { EventName, PaastisEvent } from "./events.ts";
+import type { LastSaid } from "./last-said.ts";
+import { createLastSaid, withoutFigures } from "./last-said.ts";
 import type { Log } from "./log.ts";
 
 type Level = "debug" | "info" | "warn";
@@ -42,6 +44,7 @@ const MESSAGES: Readonly<Record<EventName, string>> = {
 
 /** A listener for the bus that writes one line per event. */
 export function logEvents(log: Log): (event: PaastisEvent) => void {
+  const said = createLastSaid();
   return (event) => {
     const { name, app, cause, reason, details } = event;
     const fields = {
@@ -51,6 +54,15 @@ export function logEvents(log: Log): (event: PaastisEvent) => void {
       ...details,
       ...(reason === "" ? {} : { reason }),
     };
-    log[LEVELS[name]](fields, MESSAGES[name]);
+    const isNews = isNewsOf(said, event);
+    log[isNews ? LEVELS[name] : "debug"](fields, MESSAGES[name]);
   };
+}
+
+/** An app that every sweep would put to sleep, and that stays awake each time for the same reason, is told of once. */
+function isNewsOf(said: LastSaid, { app, isQuiet, name, reason }: PaastisEvent): boolean {
+  if (isQuiet === true) return false;
+  if (name === "APP_STOP_CANCELLED") return said.isNews(app, withoutFigures(reason));
+  said.isOver(app);
+  return true;
 }

@@ -42,6 +42,8 @@ export interface PaastisEvent {
   readonly reason: string;
   /** Figures and identifiers that belong to it; JSON values only, no secrets. */
   readonly details: Readonly<Record<string, string | number | boolean | null>>;
+  /** The log has said it already, for many apps at once: this is for whoever looks closely. Left out: it has not. */
+  readonly isQuiet?: boolean;
 }
 
 /** An event as its emitter knows it; the bus adds `id` and `atMs`. */

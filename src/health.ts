@@ -11,6 +11,8 @@ export interface ProbeResult {
   readonly healthy: boolean;
   /** For people: `503 from /healthz`, `connection refused`. */
   readonly saw: string;
+  /** No connection could be made: nothing listens there, say, or its name has no address. */
+  readonly isUnreachable?: boolean;
 }
 
 /** What a probe looks at. */
@@ -56,7 +58,7 @@ export function createProbe(fetch: ProbeFetch): Probe {
       return { healthy, saw: saw || `status ${response.status} from ${check.path ?? "/"}` };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      return { healthy: false, saw: connectionTrouble(error) };
+      return { healthy: false, ...connectionTrouble(error) };
     }
   };
 }
@@ -80,9 +82,14 @@ const TROUBLES: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOBODY_VOUCHES,
 };
 
-function connectionTrouble(error: unknown): string {
+/** Those of them that something has, which takes connections otherwise. */
+const REACHED: ReadonlySet<string> = new Set(["ECONNRESET", "EAGAIN"]);
+
+function connectionTrouble(error: unknown): Pick<ProbeResult, "saw" | "isUnreachable"> {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return TROUBLES[code] ?? messageOf(error);
+  const saw = TROUBLES[code];
+  if (saw === undefined) return { saw: messageOf(error) };
+  return REACHED.has(code) ? { saw } : { saw, isUnreachable: true };
 }
 
 /** How long to wait before the next probe, by the time since the first one; ms. Early and often, then seldom. */

@@ -1,12 +1,11 @@
 /** One wake, from the claim to a healthy answer. Called by the lifecycle alone. */
 
-import type { App, AppState, Target } from "./app.ts";
-import { addressOf, LAST_PROBE, WAKE_HISTORY_MAX } from "./app.ts";
+import type { App, Target } from "./app.ts";
+import { addressOf, WAKE_HISTORY_MAX } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
-import { untilHealthy } from "./health.ts";
 import { asksForLook, blockedBecause, nothingToWake } from "./last-word.ts";
 import type { Claim, LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
 import {
@@ -20,14 +19,22 @@ import {
   runOf,
   tell,
 } from "./lifecycle-context.ts";
+import type { Leftover, Wake } from "./lifecycle-wake-answer.ts";
+import {
+  answersNow,
+  hasFailed,
+  listen,
+  stillAnswers,
+  tellWaking,
+  untilAnswers,
+} from "./lifecycle-wake-answer.ts";
 import { persist, sentenceOf } from "./provider-retry.ts";
 import type { Observation, Phase, Step } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
+import { publicWhyOf } from "./public-why.ts";
 
 /** How often a claim that another instance holds is asked for again, ms. */
 const CLAIM_EVERY_MS = 200;
-/** How often a provider that does not report by itself is asked whether the app failed while it boots, ms. */
-const LOOK_EVERY_MS = 5000;
 
 /** Wakes an app, or finds out that it is awake already. Never rejects. */
 export async function runWake(
@@ -50,7 +57,8 @@ export async function runWake(
     app.fence = fence;
     const before = app.state;
     if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
-    return await wakeClaimed({ context, app, cause, fence, before, leftover, signal, untilMs });
+    const wake = { context, app, cause, fence, before, leftover, signal, untilMs, toldMs: null };
+    return await wakeClaimed(wake);
   } catch (error) {
     return await giveUp({ context, app, cause, fence: claim?.fence ?? null, leftover, error });
   } finally {
@@ -58,27 +66,6 @@ export async function runWake(
     // Nobody who waits for the app waits for this; the store sees it before the next claim.
     if (claim !== null) context.later(claim.release());
   }
-}
-
-/** Everything one wake works with. */
-interface Wake {
-  readonly context: LifecycleContext;
-  readonly app: App;
-  readonly cause: Cause;
-  readonly fence: number;
-  /** The state the wake began from. */
-  readonly before: AppState;
-  readonly leftover: Leftover;
-  readonly signal: AbortSignal;
-  /** When the signal aborts, ms since the epoch. */
-  readonly untilMs: number;
-}
-
-/** Whether something may run that is not worth keeping should the wake fail. What nobody began is not ours to end. */
-interface Leftover {
-  isPossible: boolean;
-  /** It ran before: it takes no new connections, but somebody may still talk to it over an old one. */
-  mayBeUsed: boolean;
 }
 
 async function untilClaimed(
@@ -95,13 +82,14 @@ async function untilClaimed(
 
 async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
   const found = await lookFirst(wake);
-  if (found === null && (await answersUnasked(wake))) return finish(wake, lastTargetOf(wake));
+  if (found === null && (await answersUnasked(wake))) return finishFound(wake, lastTargetOf(wake));
   if (found?.phase === "blocked") throw new Error(blockedBecause(found));
   if (found?.phase === "unmanaged") return await findUnmanaged(wake, found);
   if (found?.phase === "awake" && found.target !== null) {
     wake.leftover.isPossible = true;
     wake.leftover.mayBeUsed = true;
-    if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
+    const target = await stillAnswers(wake, found.target);
+    if (target !== null) return finishFound(wake, target);
   }
   return await bringUp(wake, found);
 }
@@ -120,22 +108,15 @@ async function lookFirst({ context, app, before, signal }: Wake): Promise<Observ
   );
 }
 
-/** How long an app has to show that it is up while its platform cannot be asked, ms. */
-const UNASKED_MS = 5_000;
-
-/** Whether an app of which nobody can say how it is answers where it was last: then it needs no wake. */
-async function answersUnasked({ context, app, before, signal }: Wake): Promise<boolean> {
-  if (before.kind !== "unknown" || app.lastTarget === null) return false;
-  const limit = deadline(context.clock, UNASKED_MS, { reason: "no answer", parent: signal });
-  try {
-    return (await context.probe(app, app.lastTarget, limit.signal)).healthy;
-  } catch {
-    // The probe was given up; when the wake was, too, that ends it here.
-    signal.throwIfAborted();
-    return false;
-  } finally {
-    limit.end();
-  }
+/**
+ * Whether an app of which nobody can say how it is answers where it was last: then it needs no wake. One whose wake
+ * failed may have come up since.
+ */
+async function answersUnasked(wake: Wake): Promise<boolean> {
+  const { app, before } = wake;
+  const isOpen = before.kind === "unknown" || before.kind === "failed";
+  if (!isOpen || app.lastTarget === null) return false;
+  return await answersNow(wake, app.lastTarget);
 }
 
 function lastTargetOf({ app }: Wake): Target {
@@ -143,32 +124,17 @@ function lastTargetOf({ app }: Wake): Target {
   return app.lastTarget;
 }
 
-/** Nothing can be woken, but it may answer all the same. */
+/** Nothing can be woken, but it may answer all the same; when it does not, waiting will not change that. */
 async function findUnmanaged(wake: Wake, found: Observation): Promise<WakeOutcome> {
-  if (found.target === null) throw new Error(nothingToWake(found));
-  if (await stillAnswers(wake, found.target)) return finish(wake, found.target);
+  const { target } = found;
+  if (target !== null && (await answersNow(wake, target))) return finishFound(wake, target);
   throw new Error(nothingToWake(found));
-}
-
-/** @returns false when the provider reports, while we wait, that the app has ended after all */
-async function stillAnswers(wake: Wake, target: Target): Promise<boolean> {
-  const notices = listen(wake);
-  try {
-    await untilAnswers(wake, { target, signal: notices.signal });
-    return true;
-  } catch (error) {
-    if (wake.signal.aborted || !notices.signal.aborted) throw error;
-    return false;
-  } finally {
-    notices.end();
-  }
 }
 
 /** Hook, provider call, and waiting for the first answer. */
 async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutcome> {
   const { context, app, cause } = wake;
-  const startedMs = context.clock.now();
-  tell(context, app, { name: "APP_WAKING", cause });
+  tellWaking(wake);
   context.rememberLater(app);
   const hook = await context.hooks.run("beforeStart", {
     app,
@@ -181,12 +147,15 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
   wake.leftover.isPossible = found?.phase !== "deploying";
   wake.leftover.mayBeUsed = false;
   try {
-    const target = await callProvider(wake, { found, signal: notices.signal });
-    await untilAnswers(wake, { target, signal: notices.signal });
-    const durationMs = context.clock.now() - startedMs;
-    app.wakeHistoryMs = [...app.wakeHistoryMs, durationMs].slice(-WAKE_HISTORY_MAX);
+    const { signal } = notices;
+    const target = await untilAnswers(wake, {
+      target: await callProvider(wake, { found, signal }),
+      signal,
+    });
     const outcome = finish(wake, target);
-    announce(wake, target, durationMs);
+    tellStarted(wake, target);
+    const upstream = addressOf(target);
+    context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream });
     return outcome;
   } finally {
     notices.end();
@@ -224,7 +193,7 @@ function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
     async reread() {
       const seen = await observeNow(context, app, signal);
       if (seen.phase === "blocked") throw new Error(blockedBecause(seen));
-      if (seen.phase === "failed") throw new Error(seen.reason ?? "the platform says it failed");
+      if (seen.phase === "failed") throw hasFailed(seen);
       return IS_COMING.has(seen.phase) ? { done: true, target: seen.target } : null;
     },
   });
@@ -233,9 +202,20 @@ function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
 /** What an app is that a wake has brought up, or is about to. */
 const IS_COMING: ReadonlySet<Phase> = new Set<Phase>(["awake", "deploying", "waking"]);
 
+/** It came up without us: that is told where somebody had to wait for it. */
+function finishFound(wake: Wake, target: Target): WakeOutcome {
+  const outcome = finish(wake, target);
+  tellStarted(wake, target);
+  return outcome;
+}
+
 /** The state changes before anything else is awaited: who waited for the wake must find the app awake. */
 function finish(wake: Wake, target: Target): WakeOutcome {
-  const { context, app, fence } = wake;
+  const { context, app, fence, toldMs } = wake;
+  if (toldMs !== null) {
+    const durationMs = context.clock.now() - toldMs;
+    app.wakeHistoryMs = [...app.wakeHistoryMs, durationMs].slice(-WAKE_HISTORY_MAX);
+  }
   if (!apply(context, app, { kind: "wake-done", fence, target })) {
     throw new Error("another transition has overtaken this wake");
   }
@@ -243,79 +223,10 @@ function finish(wake: Wake, target: Target): WakeOutcome {
   return { kind: "awake", target };
 }
 
-function announce(wake: Wake, target: Target, durationMs: number): void {
-  const { context, app, cause } = wake;
-  const upstream = addressOf(target);
-  const details = { durationMs, target: upstream };
+function tellStarted({ context, app, cause, toldMs }: Wake, target: Target): void {
+  if (toldMs === null) return;
+  const details = { durationMs: context.clock.now() - toldMs, target: addressOf(target) };
   tell(context, app, { name: "APP_STARTED", cause, details });
-  context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream });
-}
-
-/** Aborts with the wake, and when the provider reports that the app has ended. */
-function listen(wake: Wake): { readonly signal: AbortSignal; readonly end: () => void } {
-  const run = runOf(wake.context, wake.app);
-  const controller = new AbortController();
-  const onAbort = () => controller.abort(wake.signal.reason);
-  if (wake.signal.aborted) onAbort();
-  else wake.signal.addEventListener("abort", onAbort, { once: true });
-  run.abort = controller;
-  return {
-    signal: controller.signal,
-    end() {
-      run.abort = null;
-      wake.signal.removeEventListener("abort", onAbort);
-    },
-  };
-}
-
-/** Probes until the app answers, or until it is seen to have failed. */
-async function untilAnswers(
-  wake: Wake,
-  options: { readonly target: Target; readonly signal: AbortSignal },
-): Promise<void> {
-  const { context, app } = wake;
-  const { target, signal } = options;
-  const over = new AbortController();
-  let saw = "no answer";
-  const watching = watchForFailure(wake, over.signal);
-  try {
-    await untilHealthy({
-      probe: (probeSignal) => context.probe(app, target, probeSignal),
-      clock: context.clock,
-      signal,
-      onProbe: (result) => {
-        saw = result.saw;
-      },
-    });
-  } catch (error) {
-    if (!wake.signal.aborted) throw error;
-    throw new Error(`${messageOf(error)}${LAST_PROBE}${addressOf(target)}: ${saw}`, {
-      cause: error,
-    });
-  } finally {
-    over.abort(new Error("the wake is over"));
-    await watching;
-  }
-}
-
-/** Providers without a `watch` are asked now and then, so that a crash at boot is known before the time-out. */
-async function watchForFailure(wake: Wake, over: AbortSignal): Promise<void> {
-  const { context, app } = wake;
-  if (context.providerOf(app).watch !== undefined) return;
-  while (!over.aborted) {
-    try {
-      await sleep(context.clock, LOOK_EVERY_MS, over);
-      const seen = await look(context, app, over);
-      if (seen?.phase !== "failed" && seen?.phase !== "blocked") continue;
-      const why =
-        seen.phase === "blocked"
-          ? blockedBecause(seen)
-          : (seen.reason ?? "the platform says it failed");
-      runOf(context, app).abort?.abort(new Error(why));
-    } catch (error) {
-      if (!over.aborted) throw error;
-    }
-  }
 }
 
 /** Leaves the app failed, with its reason, and nothing half-started where the provider wants that. */
@@ -336,12 +247,13 @@ async function giveUp(end: {
   if (end.leftover.isPossible && !isSpared) await endHalfStarted(context, app);
   const hintMs = end.error instanceof ProviderError ? (end.error.retryAfterMs ?? 0) : 0;
   const retryAt = Math.max(retryAtMs(context, run.failures), context.clock.now() + hintMs);
-  if (fence !== null) apply(context, app, { kind: "wake-failed", fence, why, retryAtMs: retryAt });
-  if (!context.closing.signal.aborted) {
-    tell(context, app, { name: "APP_START_FAILED", cause: end.cause, reason: why });
-  }
-  context.rememberLater(app);
-  return { kind: "failed", why, retryAtMs: retryAt };
+  const failure = { why, publicWhy: publicWhyOf(end.error), retryAtMs: retryAt };
+  if (fence !== null) apply(context, app, { kind: "wake-failed", fence, ...failure });
+  const isClosing = context.closing.signal.aborted;
+  if (!isClosing) tell(context, app, { name: "APP_START_FAILED", cause: end.cause, reason: why });
+  // What the platform may have heard of goes on without us: the next run must find that a wake was begun.
+  if (!isClosing || !end.leftover.isPossible) context.rememberLater(app);
+  return { kind: "failed", ...failure };
 }
 
 /** Whether somebody uses the app who does not just wait for it. */

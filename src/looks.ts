@@ -10,7 +10,7 @@ import { createLastSaid, withoutFigures } from "./last-said.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import type { Phase, Provider, ProviderErrorKind } from "./providers/provider.ts";
-import { ProviderError } from "./providers/provider.ts";
+import { ProviderError, troubleOf } from "./providers/provider.ts";
 
 /** How many apps of which nobody knows how they are one run looks at. */
 export const UNKNOWN_LOOKS_MAX = 20;
@@ -171,13 +171,23 @@ async function lookAt(context: LooksContext, provider: Provider, app: App): Prom
   } catch (error) {
     if (context.signal.aborted) return true;
     const isGeneral = error instanceof ProviderError && GENERAL_KINDS.has(error.kind);
-    const reason = messageOf(error);
-    if (said.isNews(isGeneral ? provider.name : refKey(app.ref), withoutFigures(reason))) {
-      const fields = { provider: provider.name, app: app.key, reason };
-      context.log.warn(fields, "could not be observed: it is looked at again later");
-    }
+    const fields = { provider: provider.name, app: app.key, reason: messageOf(error) };
+    const isNews = isNewsOf(said, { app, error, isGeneral });
+    const message = "could not be observed: it is looked at again later";
+    context.log[isNews ? "warn" : "debug"](fields, message);
     return isGeneral;
   } finally {
     limit.end();
   }
+}
+
+/** What all apps of a provider meet is one piece of news, and none where the log has it already. */
+function isNewsOf(
+  said: LastSaid,
+  failed: { readonly app: App; readonly error: unknown; readonly isGeneral: boolean },
+): boolean {
+  const { app, error, isGeneral } = failed;
+  if (troubleOf(error)?.isKnown() === true) return false;
+  const isNewsOfApp = said.isNews(refKey(app.ref), withoutFigures(messageOf(error)));
+  return isGeneral ? said.isNews(app.ref.provider, "bad") && isNewsOfApp : isNewsOfApp;
 }

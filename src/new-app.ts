@@ -1,6 +1,6 @@
 /** An app as we hold it from the moment we know of it. Pure. */
 
-import type { App, AppRef, Policy } from "./app.ts";
+import type { App, Policy } from "./app.ts";
 import type { AppRecord } from "./registry/registry.ts";
 
 /** What is known of an app when it is found: all that an earlier run stored, or its names alone. */
@@ -15,11 +15,12 @@ export function newApp(
   context: {
     readonly nowMs: number;
     readonly sleepsByItself: boolean;
-    readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+    readonly policyOf: (app: Pick<App, "key" | "ref" | "settings">) => Policy;
   },
 ): App {
   const { nowMs, sleepsByItself, policyOf } = context;
-  const identity = { ref: known.ref, key: known.key };
+  // Not stored: the first list says it.
+  const identity = { ref: known.ref, key: known.key, settings: null };
   return {
     ...identity,
     sleepsByItself,

@@ -5,10 +5,9 @@ import type { CancelTimer, Clock } from "./clock.ts";
 import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
-import type { LastSaid } from "./last-said.ts";
-import { createLastSaid, withoutFigures } from "./last-said.ts";
 import type { Log } from "./log.ts";
 import type { Listing, Provider } from "./providers/provider.ts";
+import { ProviderError, troubleOf } from "./providers/provider.ts";
 
 /** What one provider listed. */
 export interface ListAnswer {
@@ -17,7 +16,12 @@ export interface ListAnswer {
   /** How its apps were when the list was asked for. */
   readonly states: ReadonlyMap<App, AppState>;
   readonly cause: Cause;
+  /** The provider's first since the start. The log names its apps in one line. */
+  readonly isFirst: boolean;
 }
+
+/** How far the asking is. `stuck`: some provider has not answered yet, and nobody knows when it will. */
+export type Completeness = "complete" | "starting" | "stuck";
 
 /** Asks providers for their apps. */
 export interface ProviderLists {
@@ -25,8 +29,8 @@ export interface ProviderLists {
   askAll(cause: Cause): Promise<void>;
   /** Asks one provider soon. However often it is said, it is asked once. */
   askSoon(provider: string): void;
-  /** Whether every provider has answered at least once. */
-  isComplete(): boolean;
+  /** Whether every provider has answered at least once, or what keeps them from it. */
+  completeness(): Completeness;
   /** Why the latest list of a provider failed; `null` when it did not. */
   troubleOf(provider: string): string | null;
 }
@@ -39,14 +43,18 @@ export interface ProviderListsDeps {
   readonly log: Log;
   /** How the apps of a provider are now. */
   readonly statesOf: (provider: Provider) => ReadonlyMap<App, AppState>;
-  /** Takes over a list. One that was asked for before another that was taken over is dropped. */
-  readonly onList: (provider: Provider, answer: ListAnswer) => Promise<void>;
+  /**
+   * Takes over a list. One that was asked for before another that was taken over is dropped.
+   * @returns how many of its apps nobody knew before
+   */
+  readonly onList: (provider: Provider, answer: ListAnswer) => Promise<number>;
   /** Ends all asking. */
   readonly signal: AbortSignal;
 }
 
 interface ListsContext extends ProviderListsDeps {
-  readonly said: LastSaid;
+  readonly startedMs: number;
+  readonly said: Map<string, Said>;
   /** What settles after the first answer or failure of each. */
   readonly turns: ReadonlyMap<Provider, PromiseWithResolvers<void>>;
   readonly answered: Set<string>;
@@ -61,6 +69,14 @@ interface ListsContext extends ProviderListsDeps {
   readonly soon: Map<string, CancelTimer>;
 }
 
+/** What the log has about the lists of one provider. */
+interface Said {
+  /** Kinds of failures since the last list that came: one line each, however their words alternate. */
+  readonly kinds: Set<string>;
+  /** When it last began to fail, ms since the epoch. */
+  readonly sinceMs: number;
+}
+
 /** Longest a list call may take, ms. */
 const LIST_TIMEOUT_MS = 60_000;
 /** So long what a provider lists waits, at first, for those that come before it, ms. */
@@ -68,13 +84,18 @@ const TURN_MAX_MS = 10_000;
 /** When a provider is asked that was to be asked soon, and how long after the last time at least, ms. */
 const SOON_MS = 1000;
 const SOON_PAUSE_MS = 15_000;
+/** So long after the start a provider that has not answered is no longer one that is about to, ms. */
+const STARTING_MS = 30_000;
+/** Shortest time between two lines that say that lists begin to fail, ms: what comes and goes must not fill the log. */
+const LINE_GAP_MS = 10 * 60_000;
 
 /** Nobody has been asked yet. */
 export function createProviderLists(deps: ProviderListsDeps): ProviderLists {
   const { providers, signal } = deps;
   const context: ListsContext = {
     ...deps,
-    said: createLastSaid(),
+    startedMs: deps.clock.now(),
+    said: new Map(),
     turns: new Map(providers.map((provider) => [provider, Promise.withResolvers<void>()])),
     answered: new Set(),
     troubles: new Map(),
@@ -92,9 +113,22 @@ export function createProviderLists(deps: ProviderListsDeps): ProviderLists {
       await Promise.all(providers.map((provider) => ask(context, provider, cause)));
     },
     askSoon: (provider) => askSoon(context, provider),
-    isComplete: () => context.answered.size === providers.length,
+    completeness: () => completeness(context),
     troubleOf: (provider) => context.troubles.get(provider) ?? null,
   };
+}
+
+function completeness({
+  answered,
+  clock,
+  providers,
+  startedMs,
+  troubles,
+}: ListsContext): Completeness {
+  const open = providers.filter(({ name }) => !answered.has(name));
+  if (open.length === 0) return "complete";
+  const isLate = clock.now() - startedMs >= STARTING_MS;
+  return isLate || open.some(({ name }) => troubles.has(name)) ? "stuck" : "starting";
 }
 
 async function ask(context: ListsContext, provider: Provider, cause: Cause): Promise<void> {
@@ -115,10 +149,12 @@ async function ask(context: ListsContext, provider: Provider, cause: Cause): Pro
     if (signal.aborted || question < (newest.get(provider.name) ?? 0)) return;
     newest.set(provider.name, question);
     recovered(context, provider);
-    await context.onList(provider, { listings, states, cause });
+    const isFirst = !context.answered.has(provider.name);
+    const added = await context.onList(provider, { listings, states, cause, isFirst });
     context.answered.add(provider.name);
+    if (isFirst) sayFound(context, provider, { apps: listings.length, added });
   } catch (error) {
-    if (!signal.aborted) inTrouble(context, provider, messageOf(error));
+    if (!signal.aborted) inTrouble(context, provider, error);
   } finally {
     limit.end();
     context.turns.get(provider)?.resolve();
@@ -137,28 +173,70 @@ async function untilItsTurn(context: ListsContext, provider: Provider): Promise<
   over.abort();
 }
 
-function inTrouble({ troubles, said, log }: ListsContext, { name }: Provider, reason: string) {
-  troubles.set(name, reason);
-  if (!said.isNews(name, withoutFigures(reason))) return;
-  const until = "until it does, what is known stays, and nothing of it is put to sleep";
-  log.warn({ provider: name, reason }, `cannot list its apps: ${until}`);
+/** Dozens of apps that are found at once are one piece of news. */
+function sayFound(
+  { log }: ListsContext,
+  { name, capabilities }: Provider,
+  { apps, added }: { readonly apps: number; readonly added: number },
+): void {
+  if (apps === 0 && capabilities.listsDeclaredApps) return;
+  const count = `${apps === 0 ? "no" : apps} ${apps === 1 ? "app" : "apps"}`;
+  const where = capabilities.listsDeclaredApps ? `for ${name} in paastis.yml` : `on ${name}`;
+  const news = added === 0 || added === apps ? "" : `, ${added} of them for the first time`;
+  log.info({ provider: name, apps, new: added }, `found ${count} ${where}${news}`);
 }
 
-function recovered({ troubles, said, log }: ListsContext, { name }: Provider): void {
+const CANNOT_LIST =
+  "cannot list its apps: until it does, what is known stays, and nothing of it is put to sleep";
+
+/** One line for each kind of failure until a list comes. What the log has from elsewhere already is not said again. */
+function inTrouble(context: ListsContext, { name }: Provider, error: unknown): void {
+  const { clock, log, said, troubles } = context;
+  const reason = messageOf(error);
+  troubles.set(name, reason);
+  const before = said.get(name);
+  const isFlapping = before?.kinds.size === 0 && clock.now() - before.sinceMs < LINE_GAP_MS;
+  const kind = kindOf(error);
+  const trouble = troubleOf(error);
+  const isKnown = trouble?.isKnown() === true;
+  if (!isKnown && !isFlapping) trouble?.takeOver();
+  if (isKnown || isFlapping || before?.kinds.has(kind) === true) {
+    log.debug({ provider: name, reason }, CANNOT_LIST);
+    return;
+  }
+  const isNew = before === undefined || before.kinds.size === 0;
+  if (isNew) said.set(name, { kinds: new Set([kind]), sinceMs: clock.now() });
+  else before.kinds.add(kind);
+  log.warn({ provider: name, reason }, CANNOT_LIST);
+}
+
+/** Whether it could not be reached, answered "unavailable" or ran into a time-out is all the same trouble. */
+function kindOf(error: unknown): string {
+  if (!(error instanceof ProviderError)) return "unavailable";
+  return error.kind === "network" || error.kind === "failed" ? "unavailable" : error.kind;
+}
+
+function recovered(context: ListsContext, { name }: Provider): void {
+  const { answered, log, said, troubles } = context;
   troubles.delete(name);
-  if (said.isOver(name)) log.info({ provider: name }, "lists its apps again");
+  const before = said.get(name);
+  if (before === undefined || before.kinds.size === 0) return;
+  before.kinds.clear();
+  // Of the first list the log says what was found.
+  if (answered.has(name)) log.info({ provider: name }, "lists its apps again");
 }
 
 function askSoon(context: ListsContext, name: string): void {
   const { clock, soon, signal } = context;
   const provider = context.providers.find((one) => one.name === name);
   if (provider === undefined || soon.has(name) || signal.aborted) return;
-  const nextMs = (context.askedMs.get(name) ?? 0) + SOON_PAUSE_MS;
+  const { listPauseMs = SOON_PAUSE_MS } = provider.capabilities;
+  const nextMs = (context.askedMs.get(name) ?? 0) + listPauseMs;
   const work = () => {
     soon.delete(name);
     void ask(context, provider, { kind: "outside", detail: "an app seems to be gone" });
   };
-  soon.set(name, clock.after(Math.max(SOON_MS, nextMs - clock.now()), work));
+  soon.set(name, clock.after(Math.max(Math.min(SOON_MS, listPauseMs), nextMs - clock.now()), work));
 }
 
 /** A list that names an app twice, as one whose pages shifted does, is believed the first time. */

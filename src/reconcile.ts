@@ -6,14 +6,14 @@ import { refKey } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
 import { messageOf } from "./errors.ts";
-import type { Cause, EventBus } from "./events.ts";
+import type { Cause, EventBus, PaastisEvent } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { recordOf } from "./lifecycle-context.ts";
 import type { Log } from "./log.ts";
 import type { Looks } from "./looks.ts";
 import { createLooks } from "./looks.ts";
 import { newApp } from "./new-app.ts";
-import type { ListAnswer } from "./provider-lists.ts";
+import type { Completeness, ListAnswer } from "./provider-lists.ts";
 import { createProviderLists } from "./provider-lists.ts";
 import type { Listing, Provider } from "./providers/provider.ts";
 import type { AppRecord, Registry } from "./registry/registry.ts";
@@ -34,8 +34,8 @@ export interface Reconciler {
   askSoon(provider: string): void;
   /** Gives every app its key and its policy anew: the rules have changed. */
   applyPolicies(): void;
-  /** Whether every provider has answered at least once. */
-  isComplete(): boolean;
+  /** Whether every provider has answered at least once, or what keeps them from it. */
+  completeness(): Completeness;
   /** Why the latest list of a provider failed; `null` when it did not. Its apps are not put to sleep meanwhile. */
   troubleOf(provider: string): string | null;
   /** Ends everything under way; nothing is asked any more. Safe to repeat. */
@@ -53,7 +53,7 @@ export interface ReconcileDeps {
   readonly events: EventBus;
   readonly clock: Clock;
   readonly log: Log;
-  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  readonly policyOf: (app: Pick<App, "key" | "ref" | "settings">) => Policy;
   /** What the rules say about a key that several apps want. Left out: they say nothing. */
   readonly seatRuleOf?: (key: string) => SeatRule | null;
   /** Called when apps came, went, or got other keys or policies. */
@@ -67,6 +67,8 @@ interface ReconcileContext extends ReconcileDeps {
   readonly retiring: Map<string, App>;
   /** Apps that the newest list of their provider left out. */
   readonly missedOnce: WeakSet<App>;
+  /** Apps that some list of their provider had since the start. */
+  readonly listedOnce: WeakSet<App>;
 }
 
 /**
@@ -96,7 +98,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       seating.settle();
       seating.report();
     },
-    isComplete: lists.isComplete,
+    completeness: lists.completeness,
     troubleOf: lists.troubleOf,
     close: () => closing.abort(new Error("Paastis is shutting down")),
   };
@@ -112,6 +114,7 @@ function contextOf(deps: ReconcileDeps, signal: AbortSignal): ReconcileContext {
     looks: createLooks({ ...deps, signal, isSeated: (app) => table.byKey(app.key) === app }),
     retiring: new Map(),
     missedOnce: new WeakSet(),
+    listedOnce: new WeakSet(),
   };
 }
 
@@ -127,8 +130,14 @@ function restore(context: ReconcileContext, records: readonly AppRecord[]): void
   // The order of the lists is not stored; an older app is the likelier one to have had the key.
   for (const record of ours.toSorted((a, b) => a.firstSeenMs - b.firstSeenMs)) {
     enroll(context, record, false);
+    if (record.phase === "waking") recallWake(context, record);
   }
   context.seating.settle();
+}
+
+/** Whoever ended while it waked an app does not know whether the platform had heard of it. */
+function recallWake({ providers }: ReconcileContext, { ref, sinceMs }: AppRecord): void {
+  providers.find(({ name }) => name === ref.provider)?.recallWake?.(ref.id, sinceMs);
 }
 
 function enroll(
@@ -167,6 +176,27 @@ export function compare(
   };
 }
 
+/** Apps that a list leaves out because it cannot know of them, and why. */
+function unlistedOf(
+  provider: Provider,
+  missing: readonly App[],
+): ReadonlyMap<App, { readonly reason: string }> {
+  return new Map(
+    missing.flatMap((app) => {
+      const reason = provider.whyUnlisted?.(app.ref.id) ?? null;
+      return reason === null ? [] : [[app, { reason }] as const];
+    }),
+  );
+}
+
+/**
+ * Ids in the order in which they get keys. Where `strangers` would be, which no list had since the start, nobody
+ * knows: they come first, so that they keep the keys that they had in an earlier run.
+ */
+function idsInOrder(strangers: readonly App[], listings: readonly Listing[]): readonly string[] {
+  return [...strangers.map(({ ref }) => ref.id), ...listings.map(({ id }) => id)];
+}
+
 /** A platform's list that leaves an app out once may be a slip; giving the app up would lose its snapshot. */
 function isGone(context: ReconcileContext, provider: Provider, app: App): boolean {
   if (provider.capabilities.listsDeclaredApps || context.missedOnce.has(app)) return true;
@@ -177,22 +207,25 @@ function isGone(context: ReconcileContext, provider: Provider, app: App): boolea
 async function merge(
   context: ReconcileContext,
   provider: Provider,
-  { listings, states, cause }: ListAnswer,
-): Promise<void> {
+  { listings, states, cause, isFirst }: ListAnswer,
+): Promise<number> {
   const { found, present, missing } = compare(appsOf(context, provider), listings);
   for (const { app } of present) context.missedOnce.delete(app);
-  for (const app of missing) if (isGone(context, provider, app)) takeOut(context, app, cause);
+  const unlisted = unlistedOf(provider, missing);
+  for (const app of missing) {
+    if (!unlisted.has(app) && isGone(context, provider, app)) takeOut(context, app, cause);
+  }
   const added = found.map((listing) => add(context, provider, listing));
   const listed = [...present, ...added];
   for (const { app, listing } of listed) {
     // What an earlier run knew of it does not say this.
     app.sleepsByItself = listing.sleepsByItself;
-    context.seating.claim(app, { key: listing.key, aliases: listing.aliases ?? [] });
+    const { key, label = key, aliases = [], settings = null } = listing;
+    context.seating.claim(app, { key, label, aliases, settings });
   }
-  context.seating.order(
-    provider.name,
-    listings.map(({ id }) => id),
-  );
+  const strangers = [...unlisted.keys()].filter((app) => !context.listedOnce.has(app));
+  for (const { app } of listed) context.listedOnce.add(app);
+  context.seating.order(provider.name, idsInOrder(strangers, listings));
   context.seating.settleChanges();
   for (const { app, listing } of present) {
     // Without a state it was found since this list was asked for, by a newer one.
@@ -200,12 +233,18 @@ async function merge(
     if (since !== undefined) see(context, { app, listing, since });
   }
   for (const one of added) see(context, one);
+  for (const [app, { reason }] of unlisted) {
+    const observation = { phase: "unknown", target: null, reason } as const;
+    context.lifecycle.observe(app, { observation, since: states.get(app) ?? app.state });
+  }
   const unsaid = listed.filter(({ listing }) => listing.observation === null);
   context.looks.begin(
     provider,
     unsaid.map(({ app }) => app),
   );
-  for (const { app, isNew } of added) if (isNew) await introduce(context, app, cause);
+  const introduced = added.filter(({ isNew }) => isNew);
+  for (const { app } of introduced) await introduce(context, app, { cause, isQuiet: isFirst });
+  return introduced.length;
 }
 
 /** Requests no longer find it; what still runs for it ends with its last user. */
@@ -251,8 +290,12 @@ function see(
 }
 
 /** Tells of an app that was not known in an earlier run either, and remembers it. */
-async function introduce(context: ReconcileContext, app: App, cause: Cause): Promise<void> {
-  const event = { app: app.key, ref: app.ref, cause };
+async function introduce(
+  context: ReconcileContext,
+  app: App,
+  news: Pick<PaastisEvent, "cause" | "isQuiet">,
+): Promise<void> {
+  const event = { app: app.key, ref: app.ref, ...news };
   context.events.emit({ ...event, name: "APP_DISCOVERED" });
   if (!app.policy.ignored) context.events.emit({ ...event, name: "APP_REGISTERED" });
   await save(context, app);

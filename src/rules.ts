@@ -1,6 +1,6 @@
 /** Rules of `paastis.yml` to the policy of one app, with the reason for each part. Pure. */
 
-import type { HealthCheck, Policy } from "./app.ts";
+import type { Policy } from "./app.ts";
 import type { Rule, Settings } from "./config.ts";
 import type { SeatRule } from "./seats.ts";
 
@@ -10,8 +10,8 @@ export interface PolicySubject {
   readonly key: string;
   /** Settings of its entry in `apps`; `null` when it has none. */
   readonly declared: Settings | null;
-  /** The provider's own default. */
-  readonly health?: HealthCheck;
+  /** What its platform says of it, as labels do. */
+  readonly labelled?: Settings | null;
 }
 
 /** What holds for every app. */
@@ -27,7 +27,8 @@ export interface PolicyContext {
 export type PolicySource =
   /** Nobody said anything. */
   | { readonly kind: "default" }
-  | { readonly kind: "provider" }
+  /** What is written on the app at its platform. */
+  | { readonly kind: "label" }
   /** An environment variable, or its flag. */
   | { readonly kind: "variable"; readonly name: string }
   /** `index` counts from 0, in the order of the file. */
@@ -44,8 +45,8 @@ export interface ExplainedPolicy {
 }
 
 /**
- * The policy of one app. All rules that match apply in order, later ones win field by field; the app's own
- * entry comes last. A rule with a fixed `app_name` also applies to the app it names.
+ * The policy of one app. All rules that match apply in order, later ones win field by field; what is written on the
+ * app itself comes after them, at its platform or in its own entry. A rule with a fixed `app_name` also applies to the app it names.
  */
 export function policyFor(app: PolicySubject, context: PolicyContext): Policy {
   return explainPolicy(app, context).policy;
@@ -62,9 +63,8 @@ export function explainPolicy(app: PolicySubject, context: PolicyContext): Expla
     explained = overlay(explained, partOf(rule.settings, app.key, fill), source);
     explained = overlayProvider(explained, rule.settings, source);
   });
-  if (app.declared === null) return explained;
-  const own = partOf(app.declared, app.key, (text) => text);
-  return overlay(explained, own, { kind: "app" });
+  explained = overlayOwn(explained, app, { kind: "label" });
+  return overlayOwn(explained, app, { kind: "app" });
 }
 
 /**
@@ -99,7 +99,7 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
     policy: {
       maxIdleMs: context.maxIdleMs,
       linkedKeys: [],
-      health: app.health ?? { path: null },
+      health: { path: null },
       wakeTimeoutMs: null,
       preserveHost: false,
       tlsVerify: true,
@@ -110,7 +110,7 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
     sources: {
       maxIdleMs: { kind: "variable", name: "START_AND_STOP_MAX_IDLE_TIME" },
       linkedKeys: nobody,
-      health: app.health === undefined ? nobody : { kind: "provider" },
+      health: nobody,
       wakeTimeoutMs: nobody,
       preserveHost: nobody,
       tlsVerify: nobody,
@@ -160,6 +160,20 @@ function overlay(
     policy: { ...below.policy, ...part },
     sources: { ...below.sources, ...Object.fromEntries(fields) },
   };
+}
+
+function overlayOwn(
+  below: ExplainedPolicy,
+  { key, labelled, declared }: PolicySubject,
+  source: { readonly kind: "label" | "app" },
+): ExplainedPolicy {
+  const settings = source.kind === "label" ? labelled : declared;
+  if (settings === undefined || settings === null) return below;
+  return overlay(
+    below,
+    partOf(settings, key, (text) => text),
+    source,
+  );
 }
 
 function overlayProvider(

@@ -1,7 +1,8 @@
 /** Gives every app we know its key, as often as apps, their names, or the rules change. */
 
+import { isDeepStrictEqual } from "node:util";
 import type { Activity } from "./activity.ts";
-import type { App, AppRef, Policy } from "./app.ts";
+import type { App, Policy } from "./app.ts";
 import { refKey } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import type { LastSaid } from "./last-said.ts";
@@ -12,15 +13,18 @@ import type { Provider } from "./providers/provider.ts";
 import type { Claimant, SeatConflict, SeatRule } from "./seats.ts";
 import { assignSeats, describeConflict, mergeOrder } from "./seats.ts";
 
-/** What an app wants to be called. */
+/** What an app wants to be called, and how its platform's list says it is to be treated. */
 export interface Wanted {
   readonly key: string;
   readonly aliases: readonly string[];
+  /** What people call it; left out: as its key. */
+  readonly label?: string;
+  readonly settings: App["settings"];
 }
 
 /** Who is called what. Nothing changes in the table before `settle`. */
 export interface Seating {
-  /** Notes what an app is called on its platform. */
+  /** Notes what its platform says of an app. */
   claim(app: App, wanted: Wanted): void;
   /** Notes in which order a provider lists its apps. */
   order(provider: string, ids: readonly string[]): void;
@@ -42,7 +46,7 @@ export interface SeatingDeps {
   readonly lifecycle: Lifecycle;
   readonly activity: Activity;
   readonly log: Log;
-  readonly policyOf: (app: { readonly key: string; readonly ref: AppRef }) => Policy;
+  readonly policyOf: (app: Pick<App, "key" | "ref" | "settings">) => Policy;
   /** What the rules say about a key that several want. Left out: they say nothing. */
   readonly seatRuleOf?: (key: string) => SeatRule | null;
   /** Called when a key may lead elsewhere. */
@@ -92,9 +96,13 @@ export function createSeating(deps: SeatingDeps): Seating {
 
 function claim(context: SeatingContext, app: App, wanted: Wanted): void {
   const ref = refKey(app.ref);
+  if (!isDeepStrictEqual(app.settings, wanted.settings)) {
+    app.settings = wanted.settings;
+    context.isChanged = true;
+  }
   const before = context.wanted.get(ref);
-  if (before?.key === wanted.key && isSame(before.aliases, wanted.aliases)) return;
   context.wanted.set(ref, wanted);
+  if (before?.key === wanted.key && isSame(before.aliases, wanted.aliases)) return;
   context.isChanged = true;
 }
 
@@ -111,8 +119,9 @@ function isSame(before: readonly string[], after: readonly string[]): boolean {
   return before.length === after.length && before.every((text, index) => text === after[index]);
 }
 
-function inLowerCase({ key, aliases }: Wanted): Wanted {
-  return { key: key.toLowerCase(), aliases: aliases.map((alias) => alias.toLowerCase()) };
+function inLowerCase(wanted: Wanted): Wanted {
+  const aliases = wanted.aliases.map((alias) => alias.toLowerCase());
+  return { ...wanted, key: wanted.key.toLowerCase(), aliases };
 }
 
 function settle(context: SeatingContext): void {
@@ -145,8 +154,10 @@ function contendersOf(context: SeatingContext, { name }: Provider): readonly Con
   return [...ids].flatMap((id) => {
     const app = apps.get(id);
     if (app === undefined) return [];
-    const { key, aliases } = wanted.get(refKey(app.ref)) ?? { key: app.key, aliases: [] };
-    return { app, ref: app.ref, key, aliases };
+    const known = wanted.get(refKey(app.ref));
+    if (known === undefined) return { app, ref: app.ref, key: app.key, aliases: [] };
+    const { key, aliases, label } = known;
+    return { app, ref: app.ref, key, aliases, ...(label === undefined ? {} : { label }) };
   });
 }
 

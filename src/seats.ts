@@ -1,11 +1,12 @@
 /** Which app has which key, where several may want the same. Pure. */
 
 import type { AppRef } from "./app.ts";
-import { refKey } from "./app.ts";
 
 /** An app, and the keys it wants. */
 export interface Claimant {
   readonly ref: AppRef;
+  /** What people call it; left out: as its key. */
+  readonly label?: string;
   /** Lower case. */
   readonly key: string;
   /** Lower case; they lead to it where nobody claims them as key. */
@@ -106,14 +107,15 @@ export function describeConflict({ key, holder, others, rule }: SeatConflict<Cla
   readonly why: string;
   readonly next: string;
 } {
+  const nameOf = namesOf([holder, ...others.map(({ claimant }) => claimant)]);
   const losers = others
     .map(({ claimant, key: instead }) => {
       const where = instead === null ? "which nothing leads to" : `which is reached as ${instead}`;
-      return `${refKey(claimant.ref)}, ${where}`;
+      return `${nameOf(claimant)}, ${where}`;
     })
     .join("; ");
   const decided = rule === null ? "the order of providers and of their lists" : rule.rule;
-  const why = `${refKey(holder.ref)} has the key by ${decided}, and not ${losers}`;
+  const why = `${nameOf(holder)} has the key by ${decided}, and not ${losers}`;
   return {
     why,
     next: nextStep(
@@ -121,6 +123,18 @@ export function describeConflict({ key, holder, others, rule }: SeatConflict<Cla
       holder,
       others.map(({ claimant }) => claimant.ref.provider),
     ),
+  };
+}
+
+/** What each is called, so that people know which is which: with its id only where nothing else tells two apart. */
+function namesOf(rivals: readonly Claimant[]): (claimant: Claimant) => string {
+  const plain = ({ label, key, ref }: Claimant) => `${label ?? key} (${ref.provider})`;
+  const shared = new Map<string, number>();
+  for (const rival of rivals) shared.set(plain(rival), (shared.get(plain(rival)) ?? 0) + 1);
+  return (claimant) => {
+    const { label, key, ref } = claimant;
+    const isUnclear = (shared.get(plain(claimant)) ?? 0) > 1;
+    return isUnclear ? `${label ?? key} (${ref.provider}, ${ref.id})` : plain(claimant);
   };
 }
 

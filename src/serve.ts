@@ -1,6 +1,6 @@
 /** The composition root: builds everything from a `Config`, starts it, and stops it again. */
 
-import type { AppRef, Policy } from "./app.ts";
+import type { App, Policy } from "./app.ts";
 import { openCertificates, type WatchedCertificate } from "./certificate.ts";
 import type { Clock } from "./clock.ts";
 import { createSystemClock, keepAlive, sleep } from "./clock.ts";
@@ -11,7 +11,7 @@ import { createCore } from "./core.ts";
 import type { Engine } from "./engines/engine.ts";
 import { createFetchEngine } from "./engines/fetch.ts";
 import { createSocketEngine } from "./engines/socket.ts";
-import { messageOf } from "./errors.ts";
+import { explanationOf, messageOf } from "./errors.ts";
 import { logEvents } from "./event-log.ts";
 import type { EventWriter } from "./event-store/event-writer.ts";
 import { createEventWriter } from "./event-store/event-writer.ts";
@@ -22,6 +22,7 @@ import type { HookRunner } from "./hooks.ts";
 import { createHookRunner } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
+import { adviseWithoutApps } from "./no-app-yet.ts";
 import { createProviders } from "./providers/catalogue.ts";
 import type { Provider } from "./providers/provider.ts";
 import { policyFor, resolveLabel, seatRuleFor } from "./rules.ts";
@@ -175,10 +176,11 @@ function byRef({ apps }: AppsConfig): Declared {
 function policyOf(
   config: Config,
   { apps, declared }: Pick<Program, "apps" | "declared">,
-  app: { readonly key: string; readonly ref: AppRef },
+  app: Pick<App, "key" | "ref" | "settings">,
 ): Policy {
   const settings = declared.get(`${app.ref.provider}/${app.key}`)?.settings ?? null;
-  return policyFor({ key: app.key, declared: settings }, { ...config, rules: apps.rules });
+  const subject = { key: app.key, declared: settings, labelled: app.settings };
+  return policyFor(subject, { ...config, rules: apps.rules });
 }
 
 /** Takes up what an earlier run knew, and asks the providers; a slow one does not hold up the start. */
@@ -229,15 +231,23 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
   cancelRefusal();
 }
 
-function sayReady({ log, config, core }: Program, engine: Engine): void {
+function sayReady({ log, config, core, providers, watchedFile }: Program, engine: Engine): void {
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
   const scheme = config.listener.tls === null ? "http" : "https";
   const address = `${scheme}://${host}:${engine.port}`;
   const fields = { address, apps: core.table.all().length, providers: config.providers.join(", ") };
   log.info(fields, `listening on ${address}`);
   if (fields.apps > 0) return;
-  const next = "declare apps in paastis.yml; it is read when it changes";
-  log.warn({ file: config.file, next }, "there is no app yet");
+  const platforms = providers
+    .filter(({ capabilities }) => !capabilities.listsDeclaredApps)
+    .map(({ name }) => name);
+  const { isWarning, message, next } = adviseWithoutApps({
+    platforms,
+    completeness: core.reconciler.completeness(),
+    hasFile: config.file !== null,
+  });
+  const file = platforms.length === 0 ? { file: watchedFile } : {};
+  log[isWarning ? "warn" : "info"]({ ...file, next }, message);
 }
 
 function everyActivity(program: Program): () => void {
@@ -268,7 +278,9 @@ function reload(program: Program): void {
     program.apps = program.reload();
     program.declared = byRef(program.apps);
   } catch (error) {
-    log.error({ reason: messageOf(error) }, "paastis.yml is not taken over: the old rules stay");
+    const { why, next } = explanationOf(error);
+    const fields = { reason: why.trimEnd(), ...(next === "" ? {} : { next }) };
+    log.error(fields, "paastis.yml is not taken over: apps and rules stay as they were");
     return;
   }
   core.reconciler.applyPolicies();

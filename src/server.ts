@@ -19,6 +19,7 @@ import { messageOf } from "./errors.ts";
 import type { DownAnswer } from "./health.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
+import type { Completeness } from "./provider-lists.ts";
 import type { Router } from "./router.ts";
 import type { Gate } from "./wake.ts";
 import { causeOf } from "./wake.ts";
@@ -33,8 +34,8 @@ export interface ServerDeps {
   readonly log: Log;
   /** How an app's platform says "down"; `null` for platforms that have no such answer. */
   readonly downAnswerOf: (app: App) => DownAnswer | null;
-  /** Whether all providers have been asked once. Until then an unknown app may only be unknown yet. */
-  readonly isComplete: () => boolean;
+  /** Whether all providers have listed their apps once. Until then an unknown app may only be unknown yet. */
+  readonly completeness: () => Completeness;
   readonly isStopping: () => boolean;
 }
 
@@ -42,12 +43,15 @@ export interface ServerDeps {
 const FAILURES_MAX = 3;
 /** What a client is told to wait where nobody can say how long it takes, ms. */
 const SOON_MS = 2000;
-const SOON_CODES: ReadonlySet<AnswerCode> = new Set([
-  "app_waking",
-  "starting",
-  "shutting_down",
-  "upstream_exhausted",
-]);
+/** A platform that does not answer is asked again about once a minute, ms. */
+const LATER_MS = 30_000;
+const RETRY_AFTER_MS: Readonly<Partial<Record<AnswerCode, number>>> = {
+  app_waking: SOON_MS,
+  apps_unknown: LATER_MS,
+  shutting_down: SOON_MS,
+  starting: SOON_MS,
+  upstream_exhausted: SOON_MS,
+};
 
 /** The core, as engines see it. */
 export function createServer(deps: ServerDeps): RequestHandler {
@@ -89,13 +93,24 @@ function admit(deps: ServerDeps, head: RequestHead): Admission {
   }
 }
 
+/** Visitors are not told which platform it is, nor what is wrong with it: the log is. */
+const UNKNOWN_YET: Readonly<
+  Record<Completeness, { readonly code: AnswerCode; readonly why: string }>
+> = {
+  complete: { code: "unknown_app", why: "" },
+  starting: { code: "starting", why: "not every provider has been asked for its apps yet" },
+  stuck: {
+    code: "apps_unknown",
+    why: "a platform that lists apps cannot be reached at the moment, or does not answer",
+  },
+};
+
 function unknownHost(
   deps: ServerDeps,
   label: string | null,
 ): { readonly code: AnswerCode; readonly why: string } {
-  if (!deps.isComplete()) {
-    return { code: "starting", why: "not every provider has been asked for its apps yet" };
-  }
+  const { code, why: notYet } = UNKNOWN_YET[deps.completeness()];
+  if (code !== "unknown_app") return { code, why: notYet };
   const why =
     label === null ? "an address names no app" : `there is no app with the key "${label}"`;
   return { code: "unknown_app", why };
@@ -106,13 +121,13 @@ function say(
   head: RequestHead,
   what: { readonly code: AnswerCode; readonly why: string; readonly app?: App },
 ): Decision {
-  const isSoon = SOON_CODES.has(what.code);
+  const retryAfterMs = RETRY_AFTER_MS[what.code];
   const answer: Answer = errorAnswer({
     code: what.code,
     app: what.app?.key ?? null,
     why: what.why,
     head,
-    ...(isSoon ? { retryAfterMs: SOON_MS } : {}),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
   deps.log.debug({ code: what.code, host: head.host, reason: what.why }, "answered by Paastis");
   return { kind: "answer", answer };

@@ -9,8 +9,8 @@ import {
   progressAnswer,
   waitingPage,
 } from "./answers.ts";
-import type { App, Target } from "./app.ts";
-import { LAST_OUTPUT, LAST_PROBE } from "./app.ts";
+import type { App, Failure, Target } from "./app.ts";
+import { LAST_PROBE } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
 import type { Config, HoldLimits } from "./config.ts";
@@ -18,6 +18,7 @@ import type { Admission, Answer, Decision, Exchange, RequestHead } from "./engin
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
+import { PUBLIC_WHY_DEFAULT, seesDetails } from "./public-why.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 import { createWaitingRoom, isUpload } from "./waiting-room.ts";
 
@@ -48,7 +49,7 @@ export interface GateDeps {
   readonly activity: Activity;
   readonly clock: Clock;
   readonly hold: HoldLimits;
-  /** Who is shown the last output of an app that failed. */
+  /** Who is shown the whole reason of a failure, an app's last output included. */
   readonly showAppOutput: Config["showAppOutput"];
 }
 
@@ -211,14 +212,27 @@ function outOfPatience(context: GateContext, caller: Caller): Answer {
   const { app, head } = caller;
   const { elapsedMs, estimateMs } = wakeTimes(context, app);
   if (isNavigation(head)) return waitingPage({ app: app.key, elapsedMs, estimateMs });
-  const why = `it has been waking for ${Math.round(elapsedMs / 1000)} s; the wake goes on`;
   return errorAnswer({
     code: "app_waking",
     app: app.key,
-    why,
+    why: whyNotYet(context, caller),
     retryAfterMs: remainingMs(elapsedMs, estimateMs),
     head,
   });
+}
+
+function whyNotYet(context: GateContext, { app, head }: Caller): string {
+  const { lifecycle, clock, showAppOutput } = context;
+  const { state } = app;
+  if (state.kind === "stopping") {
+    const stoppingS = Math.round((clock.now() - state.sinceMs) / 1000);
+    return `it has been stopping for ${stoppingS} s, which has to end first; then it is woken again`;
+  }
+  const sinceMs = state.kind === "waking" ? state.sinceMs : lifecycle.wakeAskedMs(app);
+  const wakingS = Math.round((clock.now() - (sinceMs ?? clock.now())) / 1000);
+  const probe = seesDetails(showAppOutput, head) ? lifecycle.lastProbeOf(app) : null;
+  const saw = probe === null ? "" : LAST_PROBE + probe;
+  return `it has been waking for ${wakingS} s; the wake goes on${saw}`;
 }
 
 /** What to wait before asking again when nothing is known, or the estimate is used up; ms. */
@@ -229,15 +243,11 @@ function remainingMs(elapsedMs: number, estimateMs: number | null): number {
   return leftMs > 0 ? leftMs : RETRY_AFTER_MS;
 }
 
-function failedAnswer(
-  context: GateContext,
-  caller: Caller,
-  failure: { readonly why: string; readonly retryAtMs: number },
-): Answer {
+function failedAnswer(context: GateContext, caller: Caller, failure: Failure): Answer {
   return errorAnswer({
-    code: "app_failed",
+    code: failure.hasCrashed === true ? "app_crashed" : "app_failed",
     app: caller.app.key,
-    why: whyFor(context, caller.head, failure.why),
+    why: whyFor(context, caller.head, failure),
     retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
     head: caller.head,
   });
@@ -317,35 +327,30 @@ async function* progressOf(
 const STOPPING: WakeProgress = {
   kind: "failed",
   why: "Paastis is shutting down",
+  hasCrashed: false,
   retryAfterMs: RESTART_MS,
 };
 
 function lastProgress(context: GateContext, head: RequestHead, outcome: WakeOutcome): WakeProgress {
   if (outcome.kind === "awake") return { kind: "ready" };
-  const retryAfterMs = untilMs(context, outcome.retryAtMs);
-  return { kind: "failed", why: whyFor(context, head, outcome.why), retryAfterMs };
+  return failedProgress(context, head, outcome);
 }
 
 function failedNow(context: GateContext, app: App, head: RequestHead): WakeProgress | null {
   if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
-  const retryAfterMs = untilMs(context, app.state.retryAtMs);
-  return { kind: "failed", why: whyFor(context, head, app.state.why), retryAfterMs };
+  return failedProgress(context, head, app.state);
 }
 
-/** The reason, without the app's own words and our inner addresses where this visitor may not read them. */
-function whyFor(context: GateContext, head: RequestHead, why: string): string {
-  if (context.showAppOutput === "always") return why;
-  if (context.showAppOutput === "local" && isLocal(head)) return why;
-  return [LAST_OUTPUT, LAST_PROBE].reduce((text, mark) => text.split(mark, 1)[0] ?? text, why);
+function failedProgress(context: GateContext, head: RequestHead, failure: Failure): WakeProgress {
+  const { hasCrashed = false } = failure;
+  const retryAfterMs = untilMs(context, failure.retryAtMs);
+  return { kind: "failed", why: whyFor(context, head, failure), hasCrashed, retryAfterMs };
 }
 
-/** Headers that a proxy in front adds: whoever came through one is not on this machine. */
-const PROXY_HEADERS = ["x-forwarded-for", "forwarded", "via", "x-real-ip"] as const;
-
-/** Whether the request comes from this very machine, and not through a proxy on it. */
-function isLocal(head: RequestHead): boolean {
-  const isLoopback = head.clientAddress === "::1" || head.clientAddress.startsWith("127.");
-  return isLoopback && PROXY_HEADERS.every((name) => head.header(name) === null);
+/** All of the reason, or what this visitor may read of it. */
+function whyFor(context: GateContext, head: RequestHead, failure: Failure): string {
+  const { why, publicWhy = PUBLIC_WHY_DEFAULT } = failure;
+  return seesDetails(context.showAppOutput, head) ? why : publicWhy;
 }
 
 function untilMs(context: GateContext, timeMs: number): number {
@@ -353,7 +358,9 @@ function untilMs(context: GateContext, timeMs: number): number {
 }
 
 function stepOf(app: App): string {
-  return app.state.kind === "stopping" ? "finishing the stop that was under way" : "starting";
+  return app.state.kind === "stopping"
+    ? "finishing the stop that was under way, then starting"
+    : "starting";
 }
 
 /** Longest path in a cause, in characters. */

@@ -326,7 +326,8 @@ describe("answers: progress", () => {
   });
 
   test("a failure with line breaks is one data line, cleaned", async () => {
-    const failed = { kind: "failed", why: HOSTILE, retryAfterMs: 9000 } as const;
+    const shared = { hasCrashed: false, retryAfterMs: 9000 };
+    const failed = { kind: "failed", why: HOSTILE, ...shared } as const;
     const [, event = "", ...more] = await eventsOf(progressAnswer(scripted(failed)));
     expect(more).toEqual([]);
     const lines = event.split("\n");
@@ -334,6 +335,7 @@ describe("answers: progress", () => {
     expect(lines[0]).toBe("event: failed");
     expect(JSON.parse(lines[1]?.slice("data: ".length) ?? "")).toEqual({
       why: HOSTILE_SHOWN,
+      hasCrashed: false,
       retryAfterMs: 9000,
     });
   });

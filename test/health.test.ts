@@ -70,7 +70,7 @@ describe("probe", () => {
     const closed = accepting();
     closed[Symbol.dispose]();
     const result = await probeAt(closed.origin);
-    expect(result.healthy).toBe(false);
+    expect(result).toMatchObject({ healthy: false, isUnreachable: true });
     expect(result.saw).not.toBe("");
   });
 
@@ -80,6 +80,7 @@ describe("probe", () => {
     expect(await probeAt(`unix:${path}`)).toEqual({
       healthy: false,
       saw: "there is no socket yet",
+      isUnreachable: true,
     });
     const hosts: (string | null)[] = [];
     const server = Bun.serve({
@@ -122,7 +123,7 @@ describe("probe", () => {
 
   test("probe: a name that does not resolve: not healthy, with a reason", async () => {
     const result = await probeAt("http://no-such-host.invalid");
-    expect(result.healthy).toBe(false);
+    expect(result).toMatchObject({ healthy: false, isUnreachable: true });
     expect(result.saw).not.toBe("");
   });
 
@@ -211,7 +212,8 @@ describe("probe", () => {
 
   test("probe: a connection that is closed before an answer is not health", async () => {
     using server = accepting("HTTP/1.1 200 OK\r\nContent-Le");
-    expect((await probeAt(server.origin)).healthy).toBe(false);
+    const result = await probeAt(server.origin);
+    expect([result.healthy, result.isUnreachable]).toEqual([false, undefined]);
   });
 
   test("probe: who does not speak HTTP is not healthy", async () => {

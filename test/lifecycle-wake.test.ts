@@ -1,15 +1,19 @@
 import { describe, expect, test } from "bun:test";
 
 import { targetOf } from "../src/app.ts";
+import { sleep } from "../src/clock.ts";
 import type { Cause } from "../src/events.ts";
+import type { ProbeResult } from "../src/health.ts";
 import type { HookResult } from "../src/hooks.ts";
 import type { Observation, Phase, Step } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
 import { createMemoryRegistry } from "../src/registry/memory.ts";
 import type { Registry } from "../src/registry/registry.ts";
+import { headFor } from "./support/request-head.ts";
 import { awakeAt, sampleTarget } from "./support/sample-app.ts";
-import { createSmallWorld } from "./support/small-world.ts";
+import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
 import { createStubProvider, heldCall } from "./support/stub-provider.ts";
+import { createVirtualClock } from "./support/virtual-clock.ts";
 
 const CAUSE: Cause = { kind: "command", detail: "wake it" };
 const UP: Step = { done: true, target: sampleTarget("shop") };
@@ -188,7 +192,7 @@ describe("failed wake", () => {
     };
     const outcome = await world.core.lifecycle.wake(app, CAUSE);
     const retryAtMs = world.clock.now() + 750;
-    expect(outcome).toEqual({ kind: "failed", why: "503 from the platform", retryAtMs });
+    expect(outcome).toMatchObject({ kind: "failed", why: "503 from the platform", retryAtMs });
     expect(app.state).toMatchObject({ kind: "failed", why: "503 from the platform", retryAtMs });
     expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
     expect(world.events.at(-1)?.reason).toBe("503 from the platform");
@@ -539,6 +543,233 @@ describe("a target that is down", () => {
     await world.clock.advance(10);
     expect(app.state).toMatchObject({ kind: "awake", target: next });
     expect(world.provider.calls).toEqual([]);
+  });
+});
+
+describe("a wake that the end of the program cuts short", () => {
+  async function phaseAfterClose(
+    arrange: (world: SmallWorld) => void,
+  ): Promise<string | undefined> {
+    const world = createSmallWorld();
+    const app = world.add("shop");
+    arrange(world);
+    void world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(10);
+    await world.core.lifecycle.close();
+    return (await world.registry.load()).records[0]?.phase;
+  }
+
+  test("cut short: what the platform was asked for is remembered as a wake, for the next run", async () => {
+    const phase = await phaseAfterClose(({ provider }) => {
+      provider.script.wake = (_id, _snapshot, signal) => heldCall<Step>().pass(signal);
+    });
+    expect(phase).toBe("waking");
+  });
+
+  test("cut short: one that the platform has not heard of is remembered as failed", async () => {
+    const phase = await phaseAfterClose(({ hooks }) => {
+      hooks.beforeStart = async ({ signal = new AbortController().signal }) =>
+        heldCall<HookResult>()
+          .pass(signal)
+          .catch(() => ({ ok: false, why: "ended" }));
+    });
+    expect(phase).toBe("failed");
+  });
+});
+
+describe("an app that comes up without us", () => {
+  const target = sampleTarget("shop");
+
+  /** An app that its own platform wakes, as far as anybody knows it is up, and its target as told. */
+  function byItself(probe: (sinceMs: number) => ProbeResult, sleepsByItself = true) {
+    const fromMs = createVirtualClock().now();
+    const world = createSmallWorld({
+      deps: {
+        async probe({ signal }) {
+          signal.throwIfAborted();
+          return probe(world.clock.now() - fromMs);
+        },
+      },
+    });
+    const app = world.add("shop", { state: awakeAt("shop"), sleepsByItself });
+    const observation: Observation = { phase: "awake", target };
+    const listing = { id: "shop", key: "shop", observation, sleepsByItself };
+    world.provider.script.list = async () => [listing];
+    return { world, app };
+  }
+  const UP_NOW: ProbeResult = { healthy: true, saw: "status 200 from /" };
+  const REFUSED: ProbeResult = { healthy: false, saw: "connection refused", isUnreachable: true };
+  const SILENT: ProbeResult = { healthy: false, saw: "the platform's own page" };
+
+  test("without us: who had to wait for it is told of a wake, and how long it took", async () => {
+    const { world, app } = byItself((sinceMs) => (sinceMs < 4000 ? SILENT : UP_NOW));
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(5000);
+    expect(app.state.kind).toBe("awake");
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_STARTED"]);
+    expect(world.events.at(-1)?.details).toEqual({
+      durationMs: 3000,
+      target: "http://shop.test:8080",
+    });
+    expect(app.wakeHistoryMs).toEqual([3000]);
+    // We started nothing.
+    expect([world.provider.calls, world.hooksRun]).toEqual([[], []]);
+  });
+
+  test("without us: of one that is up at once, or after a moment, nothing is told", async () => {
+    for (const momentMs of [0, 900]) {
+      const { world, app } = byItself((sinceMs) => (sinceMs < momentMs ? SILENT : UP_NOW));
+      world.core.lifecycle.targetIsDown(app, target, CAUSE);
+      await world.clock.advance(2000);
+      expect([app.state.kind, world.events, app.wakeHistoryMs]).toEqual(["awake", [], []]);
+      expect(world.clock.pending()).toBe(0);
+    }
+  });
+
+  test("without us: one that was waited for and has ended after all is told to wake once", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.answering = new Set();
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(3000);
+    world.provider.up.delete("shop");
+    world.provider.report({ id: "shop", observation: { phase: "failed", target: null } });
+    world.answering = null;
+    await world.clock.advance(500);
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_STARTED"]);
+    expect(app.wakeHistoryMs).toEqual([2000]);
+  });
+
+  test("without us: of an app that nobody can ask about, a slow first answer is told as a wake", async () => {
+    const world = createSmallWorld({
+      deps: {
+        async probe() {
+          await sleep(world.clock, 3000);
+          return UP_NOW;
+        },
+      },
+    });
+    const unknown = { kind: "unknown", sinceMs: 0 } as const;
+    const app = world.add("shop", { state: unknown, lastTarget: target });
+    world.provider.script.observe = async () => {
+      throw new ProviderError("unavailable", "503");
+    };
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(3000);
+    expect((await waking).kind).toBe("awake");
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_STARTED"]);
+    expect(world.provider.calls).toEqual([]);
+  });
+
+  test("without us: a server that is back within ten seconds is waited for", async () => {
+    const { world, app } = byItself((sinceMs) => (sinceMs < 9500 ? REFUSED : UP_NOW));
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(10_000);
+    expect(app.state.kind).toBe("awake");
+  });
+
+  test("without us: one that no connection could be made to for ten seconds is given up, and it is said why", async () => {
+    const { world, app } = byItself(() => REFUSED);
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(9900);
+    expect(app.state.kind).toBe("waking");
+    await world.clock.advance(200);
+    expect(app.state).toMatchObject({
+      kind: "failed",
+      why: "no connection could be made for 10 s; last probe: http://shop.test:8080: connection refused",
+    });
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
+    expect([world.provider.calls, world.clock.pending()]).toEqual([[], 0]);
+  });
+
+  test("without us: any answer in between, and an app that we start, have the whole time", async () => {
+    const { world, app } = byItself((sinceMs) => (sinceMs % 6000 < 100 ? SILENT : REFUSED));
+    world.core.lifecycle.targetIsDown(app, target, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS - 100);
+    expect(app.state.kind).toBe("waking");
+    const other = byItself(() => REFUSED, false);
+    other.world.core.lifecycle.targetIsDown(other.app, target, CAUSE);
+    await other.world.clock.advance(WAKE_TIMEOUT_MS - 100);
+    expect(other.app.state.kind).toBe("waking");
+  });
+});
+
+describe("nothing to wake", () => {
+  test("nothing to wake: an app that does not answer is told so at once, whether or not it has an address", async () => {
+    for (const target of [null, sampleTarget("shop")]) {
+      const world = createSmallWorld({ provider: createStubProvider({ watches: false }) });
+      const app = world.add("shop", { state: { kind: "unknown", sinceMs: 0 } });
+      const reason = "it was never deployed";
+      world.provider.script.observe = async () => ({ phase: "unmanaged", target, reason });
+      const admission = world.core.handler.admit(headFor("shop"));
+      await world.clock.advance(100);
+      if (admission.kind !== "held") throw new Error(`it was ${admission.kind}`);
+      expect(await admission.decision).toMatchObject({ kind: "answer", answer: { status: 503 } });
+      expect(app.state).toMatchObject({ kind: "failed", why: expect.stringContaining(reason) });
+      expect(world.provider.calls).toEqual([]);
+    }
+  });
+
+  test("nothing to wake: one that answers all the same is served", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: { kind: "unknown", sinceMs: 0 } });
+    const target = sampleTarget("shop");
+    world.provider.script.observe = async () => ({ phase: "unmanaged", target });
+    world.answering = new Set([target.origin]);
+    expect(await world.core.lifecycle.wake(app, CAUSE)).toEqual({ kind: "awake", target });
+  });
+
+  for (const kind of ["failed", "invalid", "not-found", "forbidden", "payment", "auth"] as const) {
+    test(`nothing to wake: a call that fails for good (${kind}) is told to all who wait, at once`, async () => {
+      const world = createSmallWorld();
+      world.add("shop");
+      world.provider.script.wake = async () => {
+        throw new ProviderError(kind, "there is no process type web");
+      };
+      const asked = Array.from({ length: 5 }, () => world.core.handler.admit(headFor("shop")));
+      await world.clock.advance(0);
+      for (const admission of asked) {
+        if (admission.kind !== "held") throw new Error(`it was ${admission.kind}`);
+        expect(await admission.decision).toMatchObject({ kind: "answer", answer: { status: 503 } });
+      }
+      expect(world.provider.calls).toEqual(["wake shop"]);
+    });
+  }
+});
+
+describe("an app that moves while it is waited for", () => {
+  const next = targetOf("http://moved.test:9999");
+
+  test("moved: one that is said to be up is looked for where a new list says it is", async () => {
+    const provider = createStubProvider({ watches: false, listHasState: false });
+    const world = createSmallWorld({ provider });
+    const app = world.add("shop", { state: awakeAt("shop") });
+    let lists = 0;
+    provider.script.list = async () => {
+      lists += 1;
+      return [{ id: "shop", key: "shop", observation: null, target: next, sleepsByItself: false }];
+    };
+    // All that it knows is where the app was when it was listed last.
+    provider.script.observe = async () => ({ phase: "awake", target: sampleTarget("shop") });
+    world.answering = new Set([next.origin]);
+    world.core.lifecycle.targetIsDown(app, sampleTarget("shop"), CAUSE);
+    await world.clock.advance(900);
+    expect(lists).toBe(0);
+    await world.clock.advance(2100);
+    expect([app.state, lists]).toEqual([expect.objectContaining({ target: next }), 1]);
+    expect(provider.calls).toEqual([]);
+  });
+
+  test("moved: one that is woken is looked for where a look finds it", async () => {
+    const provider = createStubProvider({ watches: false });
+    const world = createSmallWorld({ provider });
+    const app = world.add("shop");
+    provider.script.observe = async () => ({ phase: "waking", target: next });
+    world.answering = new Set([next.origin]);
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(6000);
+    expect(await waking).toEqual({ kind: "awake", target: next });
+    expect(world.provider.calls).toEqual(["wake shop"]);
   });
 });
 

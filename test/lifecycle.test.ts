@@ -42,6 +42,20 @@ describe("observation", () => {
     }
   });
 
+  test("observation: what was noticed, and where, is the cause", () => {
+    for (const [listsDeclaredApps, observation, detail] of [
+      [true, CRASHED, "noticed: its process ended"],
+      [true, ASLEEP, "noticed: its process ended"],
+      [false, CRASHED, "noticed on stub: it is not up any more"],
+      [false, { ...AWAKE, target: sampleTarget("shop", 9) }, "noticed on stub: it is up"],
+    ] as const) {
+      const world = createSmallWorld({ provider: createStubProvider({ listsDeclaredApps }) });
+      const app = world.add("shop", { state: awakeAt("shop") });
+      world.core.lifecycle.observe(app, { observation });
+      expect(world.events.map(({ cause }) => cause)).toEqual([{ kind: "outside", detail }]);
+    }
+  });
+
   test("observation: what is so already is neither stored nor told", async () => {
     for (const [state, observation] of [
       [awakeAt("shop"), AWAKE],

@@ -199,7 +199,7 @@ describe("looks: rounds", () => {
     world.core.reconciler.close();
     await world.clock.advance(0);
     expect(world.clock.pending()).toBe(0);
-    expect(world.lines).toEqual([]);
+    expect(world.lines.map(({ message }) => message)).toEqual(["found 5 apps on stub"]);
   });
 
   test("looks: an app that is idle by our books is looked at before it is put to sleep, and only then", async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { keysOf, type Named } from "../src/providers/clever-cloud-keys.ts";
-import { aliasOf, slugOf } from "../src/providers/clever-cloud-slug.ts";
 import { targetOfVhosts } from "../src/providers/clever-cloud-target.ts";
+import { aliasOf, slugOf } from "../src/providers/slug.ts";
 
 const UUID = "0210ab5c-6baf-477b-8c0f-32c18a0e7fb6";
 const APP_ID = `app_${UUID}`;

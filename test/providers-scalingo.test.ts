@@ -96,18 +96,6 @@ describe("scalingo: discovery", () => {
     ]);
   });
 
-  test("a region that has never answered fails the list: nobody knows which apps it has", async () => {
-    await using world = await startScalingo({
-      regions: ["osc-fr1"],
-      restrictedRegions: ["osc-secnum-fr1"],
-      config: { regions: ["osc-fr1", "osc-secnum-fr1"] },
-    });
-    world.fake.addApp("first-app");
-    const error = await rejection(world.provider.list(patient()));
-    expect(error.kind).toBe("forbidden");
-    expect(error.message).toContain("osc-secnum-fr1");
-  });
-
   test("the address is the platform's own, or the only one there is", async () => {
     await using world = await startScalingo();
     const app = world.fake.addApp("demo-app");

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import type { App, Snapshot } from "../src/app.ts";
 import type { Cause } from "../src/events.ts";
-import type { Listing, Observation, Step } from "../src/providers/provider.ts";
+import type { Listing, Observation, ProviderErrorKind, Step } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
 import { compare } from "../src/reconcile.ts";
 import type { AppRecord } from "../src/registry/registry.ts";
@@ -169,7 +169,7 @@ describe("keys", () => {
     await reconcile(world);
     expect(world.core.table.byKey("shop")?.ref.provider).toBe("first");
     expect(keysOf(world).toSorted()).toEqual(["blog", "shop"]);
-    expect(warningsOf(world)).toEqual([["shop", expect.stringContaining("not second/shop,")]]);
+    expect(warningsOf(world)).toEqual([["shop", expect.stringContaining("not shop (second),")]]);
     // Once, not at every sweep.
     await reconcile(world);
     expect(warningsOf(world)).toHaveLength(1);
@@ -197,10 +197,10 @@ describe("keys", () => {
     const running = reconcile(world);
     await world.clock.advance(9000);
     // Nobody is sent to the wrong shop meanwhile.
-    expect([has("shop"), has("blog"), world.core.reconciler.isComplete()]).toEqual([
+    expect([has("shop"), has("blog"), world.core.reconciler.completeness()]).toEqual([
       null,
       null,
-      false,
+      "starting",
     ]);
     slow.open(idsOf("shop"));
     await running;
@@ -269,8 +269,8 @@ describe("keys", () => {
     world.core.reconciler.applyPolicies();
     expect(has("shop")).toBe("second");
     expect(warningsOf(world).map(([, why]) => String(why).slice(0, 40))).toEqual([
-      "first/shop has the key by the order of p",
-      "second/shop has the key by rules[0] (sho",
+      "shop (first) has the key by the order of",
+      "shop (second) has the key by rules[0] (s",
     ]);
     rules.delete("shop");
     world.core.reconciler.applyPolicies();
@@ -344,7 +344,7 @@ describe("keys", () => {
     expect([has("shop"), world.core.table.byKey("app-2")]).toEqual(["first", app]);
     expect(app.key).toBe("app-2");
     expect(warningsOf(world)).toEqual([
-      ["shop", expect.stringContaining("second/shop, which is reached as app-2")],
+      ["shop", expect.stringContaining("shop (second), which is reached as app-2")],
     ]);
     expect(world.core.handler.admit(headFor("app-2")).kind).toBe("held");
     const stored = (await world.registry.load()).records.map(({ ref, key }) => [ref.provider, key]);
@@ -428,12 +428,12 @@ describe("trouble", () => {
     };
     await reconcile(world);
     expect(world.core.reconciler.troubleOf("stub")).toBe("503 from the platform");
-    expect(world.core.reconciler.isComplete()).toBe(false);
+    expect(world.core.reconciler.completeness()).toBe("stuck");
     expect([keysOf(world), app.state]).toEqual([["shop"], awakeAt("shop")]);
     delete world.provider.script.list;
     await reconcile(world);
     expect(world.core.reconciler.troubleOf("stub")).toBeNull();
-    expect(world.core.reconciler.isComplete()).toBe(true);
+    expect(world.core.reconciler.completeness()).toBe("complete");
   });
 
   test("reconcile: one provider's trouble is not another's", async () => {
@@ -457,16 +457,18 @@ describe("trouble", () => {
       throw new ProviderError("unavailable", "503");
     };
     await reconcile(world);
-    expect(world.core.reconciler.isComplete()).toBe(true);
+    expect(world.core.reconciler.completeness()).toBe("complete");
   });
 });
 
 describe("noise", () => {
-  test("noise: a list that fails is said once for each reason, and when it works again", async () => {
+  test("noise: a list that fails is said once for each kind of failure, and when it works again", async () => {
     const world = createSmallWorld();
+    await reconcile(world);
+    let kind: ProviderErrorKind = "unavailable";
     let reason = "503 from the platform (request 1)";
     world.provider.script.list = async () => {
-      throw new ProviderError("unavailable", reason);
+      throw new ProviderError(kind, reason);
     };
     await reconcile(world);
     reason = "503 from the platform (request 2f6a)";
@@ -474,15 +476,29 @@ describe("noise", () => {
     expect(warningsOf(world)).toEqual([["stub", "503 from the platform (request 1)"]]);
     // What is asked for is what is so now.
     expect(world.core.reconciler.troubleOf("stub")).toBe(reason);
-    reason = "the token was refused";
+    reason = "no connection";
+    kind = "network";
     await reconcile(world);
-    await reconcile(world);
-    expect(warningsOf(world)).toHaveLength(2);
+    expect(warningsOf(world)).toHaveLength(1);
+    for (const next of ["auth", "network", "auth"] as const) {
+      kind = next;
+      reason = `what ${next} means`;
+      await reconcile(world);
+    }
+    expect(warningsOf(world).slice(1)).toEqual([["stub", "what auth means"]]);
     delete world.provider.script.list;
     await reconcile(world);
     await reconcile(world);
     const infos = world.lines.filter(({ level }) => level === "info");
     expect(infos.map(({ message }) => message)).toEqual(["lists its apps again"]);
+    world.provider.script.list = async () => {
+      throw new ProviderError("network", "no connection");
+    };
+    await reconcile(world);
+    expect(warningsOf(world)).toHaveLength(2);
+    await world.clock.advance(10 * 60_000);
+    await reconcile(world);
+    expect(warningsOf(world)).toHaveLength(3);
   });
 
   test("noise: a conflict that is over is said again when it comes back", async () => {
@@ -613,6 +629,89 @@ describe("gone", () => {
   });
 });
 
+/** A platform of which a part does not answer, and a world in which an earlier run knew two apps called shop. */
+function halfSilent() {
+  const silent = { reason: "the second region does not answer" as string | null };
+  const platform = Object.assign(createStubProvider({ listsDeclaredApps: false }), {
+    whyUnlisted: (id: string) => (id.startsWith("second/") ? silent.reason : null),
+  });
+  const world = createSmallWorld({ providers: [platform] });
+  return { world, platform, silent };
+}
+
+describe("unlisted", () => {
+  test("unlisted: an app that its list cannot know of is neither given up nor given away", async () => {
+    const { world, silent } = halfSilent();
+    const known = recordOf("second/shop", { key: "shop", phase: "awake" });
+    world.core.reconciler.restore([known]);
+    const other = listingOf("first/shop", { key: "shop", aliases: ["shop-first"] });
+    for (let count = 0; count < 3; count += 1) await reconcile(world, [other]);
+    const app = world.core.table.byKey("shop");
+    expect(app).toMatchObject({ ref: known.ref, snapshot: SNAPSHOT });
+    expect(world.core.handler.admit(headFor("shop"))).toMatchObject({
+      kind: "forward",
+      target: known.target,
+    });
+    expect(world.core.table.byKey("shop-first")?.ref.id).toBe("first/shop");
+    expect(world.core.reconciler.troubleOf("stub")).toBeNull();
+    silent.reason = null;
+    await reconcile(world, [other]);
+    expect(world.core.table.byKey("shop")).toBe(app);
+    await reconcile(world, [other]);
+    expect(world.core.table.byKey("shop")?.ref.id).toBe("first/shop");
+  });
+
+  test("unlisted: one that was listed before keeps its place, and takes no key from whom it came after", async () => {
+    const { world, silent } = halfSilent();
+    const first = listingOf("first/shop", { key: "shop", aliases: ["shop-first"] });
+    const second = listingOf("second/shop", { key: "shop", aliases: ["shop-second"] });
+    silent.reason = null;
+    for (const listings of [
+      [first, second],
+      [second, first],
+    ]) {
+      silent.reason = null;
+      await reconcile(world, listings);
+      const holder = world.core.table.byKey("shop")?.ref.id;
+      silent.reason = "it does not answer";
+      for (let count = 0; count < 3; count += 1) await reconcile(world, [first]);
+      expect([listings[0]?.id, world.core.table.byKey("shop")?.ref.id]).toEqual([holder, holder]);
+      expect(world.core.table.byKey("shop-second")?.ref.id).toBe("second/shop");
+    }
+  });
+
+  test("unlisted: it is not put to sleep meanwhile, however long it was idle, and is afterwards", async () => {
+    const { world, platform, silent } = halfSilent();
+    world.core.reconciler.restore([recordOf("second/shop", { key: "shop" })]);
+    const app = world.core.table.byKey("shop");
+    if (app === null) throw new Error("it is lost");
+    app.state = awakeAt("shop");
+    platform.up.add("second/shop");
+    platform.script.list = async () => [];
+    const sleepIdle = async () => {
+      await world.clock.advance(60 * 60_000);
+      await (await world.core.sweeper.sweep()).done;
+    };
+    for (let count = 0; count < 3; count += 1) await sleepIdle();
+    expect([app.state.kind, platform.calls]).toEqual(["awake", []]);
+    silent.reason = null;
+    const observation: Observation = { phase: "awake", target: sampleTarget("shop") };
+    platform.script.list = async () => [listingOf("second/shop", { key: "shop", observation })];
+    await sleepIdle();
+    expect(platform.calls).toEqual(["snapshot second/shop", "sleep second/shop"]);
+  });
+
+  test("unlisted: whom the list left out before is not given up because of one that could not say", async () => {
+    const { world, silent } = halfSilent();
+    world.core.reconciler.restore([recordOf("second/shop", { key: "shop" })]);
+    silent.reason = null;
+    await reconcile(world, []);
+    silent.reason = "it does not answer again";
+    await reconcile(world, []);
+    expect(world.core.table.byKey("shop")?.snapshot).toEqual(SNAPSHOT);
+  });
+});
+
 describe("restored", () => {
   test("reconcile: what an earlier run knew can be reached before any provider has answered", () => {
     const world = createSmallWorld();
@@ -632,6 +731,23 @@ describe("restored", () => {
     expect(world.core.table.byKey("blog")?.state.kind).toBe("unknown");
     expect(world.core.handler.admit(headFor("shop")).kind).toBe("held");
     expect(world.core.handler.admit(headFor("blog")).kind).toBe("forward");
+  });
+
+  test("restored: its provider is told of a wake that nobody saw the end of, and of no other app", () => {
+    const recalled: [string, number][] = [];
+    const platform = Object.assign(createStubProvider(), {
+      recallWake: (id: string, begunMs: number) => void recalled.push([id, begunMs]),
+    });
+    const world = createSmallWorld({
+      providers: [platform, createStubProvider({ name: "other" })],
+    });
+    const phases = ["waking", "asleep", "awake", "failed", "stopping", "unknown"] as const;
+    world.core.reconciler.restore([
+      ...phases.map((phase) => recordOf(phase, { phase, sinceMs: SAMPLE_START_MS - 7 })),
+      recordOf("elsewhere", { ref: { provider: "other", id: "elsewhere" }, phase: "waking" }),
+    ]);
+    expect(recalled).toEqual([["waking", SAMPLE_START_MS - 7]]);
+    expect(world.core.table.byKey("waking")?.state.kind).toBe("unknown");
   });
 
   test("reconcile: an app that was known is not told as new", async () => {

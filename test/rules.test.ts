@@ -137,7 +137,11 @@ test("rules: who names a CA has certificates verified, unless the same entry say
 
 test("rules: a policy says which rule gave each field", () => {
   const { policy: explained, sources } = explainPolicy(
-    { key: "shop", declared: { preserveHost: true }, health: { path: "/up" } },
+    {
+      key: "shop",
+      declared: { preserveHost: true },
+      labelled: { health: "/up", preserveHost: false },
+    },
     {
       rules: [rule("s", { maxIdleMinutes: 1 }), rule("hop", { maxIdleMinutes: 2 })],
       maxIdleMs: 5,
@@ -148,7 +152,7 @@ test("rules: a policy says which rule gave each field", () => {
   expect(sources).toEqual({
     maxIdleMs: { kind: "rule", index: 1, pattern: "hop" },
     linkedKeys: { kind: "default" },
-    health: { kind: "provider" },
+    health: { kind: "label" },
     wakeTimeoutMs: { kind: "default" },
     preserveHost: { kind: "app" },
     tlsVerify: { kind: "default" },

@@ -48,16 +48,34 @@ test("turns: an app that has one keeps it, and gives it back once", async () => 
   await other;
 });
 
-test("turns: one that nobody keeps ends by itself", async () => {
-  const { clock, turns, take } = world(2);
+test("turns: one that somebody works in lasts, however long that takes", async () => {
+  const { clock, turns, order, take } = world(2);
+  await take("a", "wake");
+  await take("z", "wake");
+  turns.rest("z");
+  turns.keep("z");
+  const other = take("b", "wake");
+  await clock.advance(600_000);
+  expect([order, clock.pending()]).toEqual([["a", "z"], 0]);
+  turns.give("a");
+  await other;
+  turns.rest("a");
+  expect(clock.pending()).toBe(0);
+});
+
+test("turns: one that rests, and that nobody keeps, ends by itself", async () => {
+  const { clock, turns, order, take } = world(2);
   await take("a", "wake");
   await take("z", "wake");
   const other = take("b", "wake");
+  for (const id of ["a", "z"]) turns.rest(id);
   await clock.advance(10_000);
-  turns.keep("a");
-  turns.keep("z");
+  for (const id of ["a", "z"]) {
+    turns.keep(id);
+    turns.rest(id);
+  }
   await clock.advance(14_000);
-  expect(clock.pending()).toBe(1);
+  expect([order.length, clock.pending()]).toEqual([2, 1]);
   await clock.advance(2_000);
   await other;
   turns.close();
@@ -76,4 +94,16 @@ test("turns: who gives up waiting is passed over", async () => {
   turns.give("a");
   turns.give("z");
   await other;
+});
+
+test("turns: at the end nobody waits on for a turn that nobody will give back", async () => {
+  const { clock, turns, take } = world(2);
+  await take("a", "sleep");
+  turns.rest("a");
+  const waiting = ["b", "c"].map((id) => rejection(take(id, "sleep")));
+  await settled();
+  turns.close();
+  const late = rejection(take("d", "wake"));
+  for (const error of await Promise.all([...waiting, late])) expect(error.kind).toBe("failed");
+  expect(clock.pending()).toBe(0);
 });

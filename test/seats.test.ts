@@ -64,7 +64,7 @@ describe("seats", () => {
     expect(others).toEqual([]);
     if (conflict === undefined) throw new Error("there is no conflict");
     expect(describeConflict(conflict)).toEqual({
-      why: "a/1 has the key by the order of providers and of their lists, and not b/2, which is reached as app-2; a/3, which nothing leads to",
+      why: "shop (a, 1) has the key by the order of providers and of their lists, and not shop (b), which is reached as app-2; shop (a, 3), which nothing leads to",
       next: "rename one of them, or let a rule decide: { pattern: '^shop$', provider: b }",
     });
   });
@@ -73,8 +73,18 @@ describe("seats", () => {
     const [conflict] = seatsOf(["a/1 shop", "b/2 shop"], { shop: "b" }).conflicts;
     if (conflict === undefined) throw new Error("there is no conflict");
     const { why, next } = describeConflict(conflict);
-    expect(why).toStartWith("b/2 has the key by rules[0] (shop), and not a/1");
+    expect(why).toStartWith("shop (b) has the key by rules[0] (shop), and not shop (a)");
     expect(next).toContain("provider: a }");
+  });
+
+  test("seats: in a conflict each app is called as people know it, by its id only where nothing else helps", () => {
+    const inParis = { ...claimant("cloud/osc-fr1/60b8 shop"), label: "shop in osc-fr1" };
+    const inSecret = { ...claimant("cloud/osc-secnum-fr1/9a17 shop"), label: "shop in osc-secnum" };
+    const [conflict] = assignSeats([inParis, inSecret], () => null).conflicts;
+    if (conflict === undefined) throw new Error("there is no conflict");
+    const { why } = describeConflict(conflict);
+    expect(why).toStartWith("shop in osc-fr1 (cloud) has the key");
+    expect(why).toContain("not shop in osc-secnum (cloud), which nothing leads to");
   });
 
   test("seats: of two apps of one provider no rule is spoken of", () => {

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 
 import type { Admission, AnswerHead, Exchange, ForwardFailure } from "../src/engines/engine.ts";
+import type { Listing } from "../src/providers/provider.ts";
 import { answered, headerOf, held, summaryOf } from "./support/own-answer.ts";
 import { headFor } from "./support/request-head.ts";
 import { awakeAt } from "./support/sample-app.ts";
 import { createSmallWorld } from "./support/small-world.ts";
-import { createStubProvider } from "./support/stub-provider.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
 
 /** A world with `shop` awake, whose provider has been asked once. */
 async function servingWorld(options: Parameters<typeof createSmallWorld>[0] = {}) {
@@ -74,10 +75,26 @@ describe("hosts", () => {
     const admit = () => summaryOf(world.core.handler.admit(headFor("shop")));
     expect(admit()).toBe("503 starting, again after 2 s");
     await world.core.reconciler.run({ kind: "start", detail: "start" });
-    expect(admit()).toBe("503 starting, again after 2 s");
+    expect(admit()).toBe("503 apps_unknown, again after 30 s");
     delete slow.script.list;
     await world.core.reconciler.run({ kind: "sweep", detail: "sweep" });
     expect(admit()).toBe("404 unknown_app");
+  });
+
+  test("server: a platform that does not list its apps is no start that goes on, and visitors get no details", async () => {
+    const slow = createStubProvider({ name: "slowcloud" });
+    const world = createSmallWorld({ providers: [slow] });
+    slow.script.list = (signal) => heldCall<readonly Listing[]>().pass(signal);
+    void world.core.reconciler.run({ kind: "start", detail: "start" });
+    const admit = () => world.core.handler.admit(headFor("shop"));
+    await world.clock.advance(29_999);
+    expect(summaryOf(admit())).toStartWith("503 starting");
+    await world.clock.advance(1);
+    expect(summaryOf(admit())).toStartWith("503 apps_unknown");
+    const { body } = answered(admit());
+    expect(body).toContain("cannot be reached at the moment");
+    expect(body).not.toContain("slowcloud");
+    world.core.reconciler.close();
   });
 
   test("server: while it stops, everybody is asked to come back, and nothing is woken", async () => {
@@ -95,6 +112,12 @@ describe("hosts", () => {
       ["invalid_host", 400],
       ["invalid_request", 400],
       ["method_refused", 405],
+      ["request_timeout", 408],
+      ["body_too_large", 413],
+      ["target_too_long", 414],
+      ["head_too_large", 431],
+      ["not_implemented", 501],
+      ["version_refused", 505],
     ] as const) {
       const answer = handler.refuse(code, "it will not do", headFor("shop"));
       expect([answer.status, headerOf(answer, "paastis-error")]).toEqual([status, code]);
@@ -161,8 +184,9 @@ describe("leases", () => {
     world.provider.report({ id: "shop", observation: { phase: "failed", target: null, reason } });
     const failure = { kind: "broken", replayable: true, message: "reset" } as const;
     const next = handler.failed(exchange, failure);
-    expect(summaryOf(next)).toBe("503 app_failed, again after 1 s");
+    expect(summaryOf(next)).toBe("503 app_crashed, again after 1 s");
     expect(answered(next).body).toContain(reason);
+    expect(answered(next).body).not.toContain("could not be woken");
     expect(app.leases).toBe(0);
   });
 });

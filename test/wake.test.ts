@@ -3,13 +3,14 @@ import { describe, expect, test } from "bun:test";
 import type { App } from "../src/app.ts";
 import { LAST_OUTPUT } from "../src/app.ts";
 import type { Admission, Exchange, RequestHead } from "../src/engines/engine.ts";
-import type { Step } from "../src/providers/provider.ts";
+import type { Observation, Step } from "../src/providers/provider.ts";
+import { ProviderError } from "../src/providers/provider.ts";
 import { causeOf, estimateMs } from "../src/wake.ts";
 import { answered, headerOf, held, summaryOf } from "./support/own-answer.ts";
 import { headFor, NAVIGATION } from "./support/request-head.ts";
 import { awakeAt, sampleTarget } from "./support/sample-app.ts";
 import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
-import { heldCall } from "./support/stub-provider.ts";
+import { createStubProvider, heldCall } from "./support/stub-provider.ts";
 
 const ASLEEP: App["state"] = { kind: "asleep", sinceMs: 0 };
 const WAKE_TIMEOUT_MS = 20_000;
@@ -35,8 +36,8 @@ function sleepyWorld(
       booting.open({ done: true, target: sampleTarget("shop") });
       await world.clock.advance(0);
     },
-    async fail(why: string) {
-      booting.fail(new Error(why));
+    async fail(why: string | Error) {
+      booting.fail(typeof why === "string" ? new Error(why) : why);
       await world.clock.advance(0);
     },
   };
@@ -183,7 +184,123 @@ describe("admission", () => {
   }
 });
 
+describe("what visitors are told of a platform", () => {
+  const SECRETS = "401 from https://api.cloud.test: TOKEN is no good [request 5d02c1]";
+  const FAR = { "x-forwarded-for": "203.0.113.9" };
+  const FORMS = [
+    { accept: "application/json" },
+    { accept: "text/plain" },
+    NAVIGATION,
+    { "paastis-progress": "1" },
+  ];
+
+  /** What the visitor reads, in each form, while the pause after the failure lasts. */
+  async function readings(world: SmallWorld, more: Record<string, string>) {
+    const texts: string[] = [];
+    for (const form of FORMS) {
+      const head = headFor("shop", { headers: { ...form, ...more } });
+      texts.push(await textOf(world, { ...head, clientAddress: "127.0.0.1" }));
+    }
+    return texts;
+  }
+
+  test("visitors: a refused credential is a plain sentence to them, in every form, and all of it to operators", async () => {
+    const { world, admit, fail } = sleepyWorld({ deps: { showAppOutput: "local" } });
+    const admission = admit({ headers: FAR });
+    await fail(new ProviderError("auth", `could not wake shop: ${SECRETS}`));
+    const held1 = String(answered(await held(admission).decision).body);
+    for (const text of [held1, ...(await readings(world, FAR))]) {
+      expect(text).toContain("its platform refused the call; the log of Paastis says why");
+      for (const secret of ["401", "api.cloud", "TOKEN", "5d02c1", "credential"]) {
+        expect([secret, text.includes(secret)]).toEqual([secret, false]);
+      }
+    }
+    for (const text of await readings(world, {})) expect(text).toContain("5d02c1");
+    expect(world.events.at(-1)?.reason).toContain(SECRETS);
+  });
+
+  test("visitors: nor are they told why a platform blocks an app, or what it says of a crash", async () => {
+    const provider = createStubProvider({ listsDeclaredApps: false });
+    for (const [phase, code, words] of [
+      ["blocked", "app_failed", "the platform blocks it; the log of Paastis says why"],
+      ["failed", "app_crashed", "the log of Paastis says why"],
+    ] as const) {
+      const world = createSmallWorld({ provider, deps: { showAppOutput: "local" } });
+      world.add("shop", { state: awakeAt("shop", world.clock.now()) });
+      const observation: Observation = { phase, target: null, reason: SECRETS };
+      world.provider.report({ id: "shop", observation });
+      const [text = ""] = await readings(world, FAR);
+      expect(text).toContain(`"error": "${code}"`);
+      expect(text).toContain(words);
+      for (const text of await readings(world, FAR)) expect(text).not.toContain("5d02c1");
+      const [own = ""] = await readings(world, {});
+      expect(own).toContain("5d02c1");
+    }
+  });
+
+  test("visitors: an app that ended by itself is not called one that could not be woken", async () => {
+    const world = createSmallWorld();
+    world.add("shop", { state: awakeAt("shop", world.clock.now()) });
+    const observation: Observation = { phase: "failed", target: null, reason: "exited with 1" };
+    world.provider.report({ id: "shop", observation });
+    const [json = "", text = "", page = "", progress = ""] = await readings(world, {});
+    for (const body of [json, text, page]) {
+      expect(body).toContain("ended by itself");
+      expect(body).not.toContain("could not be woken");
+    }
+    expect(progress).toContain('"hasCrashed":true');
+  });
+});
+
+/** The body of an answer of ours, a stream to its end. */
+async function textOf(world: SmallWorld, head: RequestHead): Promise<string> {
+  const { body } = answered(world.core.handler.admit(head));
+  if (typeof body === "string") return body;
+  let text = "";
+  for await (const piece of body) text += piece;
+  return text;
+}
+
 describe("patience", () => {
+  test("patience: who may see it is told what the last probe saw where, and nobody else", async () => {
+    for (const [from, sees] of [
+      ["127.0.0.1", true],
+      ["192.0.2.7", false],
+    ] as const) {
+      const world = createSmallWorld({ deps: { showAppOutput: "local" } });
+      world.policies.set("shop", { wakeTimeoutMs: 60_000 });
+      world.add("shop", { state: ASLEEP });
+      world.answering = new Set();
+      const admission = world.core.handler.admit({ ...headFor("shop"), clientAddress: from });
+      await world.clock.advance(25_000);
+      const body = String(answered(await held(admission).decision).body);
+      expect(body).toContain("it has been waking for 25 s; the wake goes on");
+      const saw = "; last probe: http://shop.test:8080: connection refused";
+      expect([from, body.includes(saw)]).toEqual([from, sees]);
+      await world.core.lifecycle.close();
+    }
+  });
+
+  test("patience: an app that is still being stopped is not said to be waking", async () => {
+    const world = createSmallWorld({ hold: { maxMs: 5000 } });
+    const app = world.add("shop", { state: awakeAt("shop", 0) });
+    const stopping = heldCall<Step>();
+    world.provider.script.sleep = (_id, _snapshot, signal) => stopping.pass(signal);
+    const cause = { kind: "sweep", detail: "idle" } as const;
+    void world.core.lifecycle.sleep(app, { cause, drainMs: 0, unusedSinceMs: null });
+    await world.clock.advance(1000);
+    expect(app.state.kind).toBe("stopping");
+    const admission = world.core.handler.admit(headFor("shop"));
+    await world.clock.advance(5000);
+    const body = String(answered(await held(admission).decision).body);
+    expect(body).toContain("stopping for 6 s, which has to end first; then it is woken again");
+    expect(body).not.toContain("been waking");
+    world.provider.up.delete("shop");
+    stopping.open({ done: true, target: null });
+    await world.clock.advance(1000);
+    expect(app.state.kind).toBe("awake");
+  });
+
   const navigation = { headers: NAVIGATION };
 
   test("patience: a request is told to come back when its budget is used up, and the wake goes on", async () => {

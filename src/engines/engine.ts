@@ -4,6 +4,7 @@ import type { App, Target } from "../app.ts";
 import type { CertificateSource } from "../certificate.ts";
 import type { Clock } from "../clock.ts";
 import type { Config, ListenerConfig, UpstreamConfig } from "../config.ts";
+import type { AnswerCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 
 /** The head of a request, however it was read. */
@@ -95,12 +96,22 @@ export interface RequestHandler {
   /** Hands an exchange back after its last byte, or after the upgraded connection has closed. */
   release(exchange: Exchange): void;
   /** The answer for a request that the engine itself must refuse. */
-  refuse(
-    code: "invalid_host" | "invalid_request" | "method_refused",
-    why: string,
-    head: RequestHead,
-  ): Answer;
+  refuse(code: RefusalCode, why: string, head: RequestHead): Answer;
 }
+
+/** What an engine itself may find wrong with a request. */
+export type RefusalCode = Extract<
+  AnswerCode,
+  | "body_too_large"
+  | "head_too_large"
+  | "invalid_host"
+  | "invalid_request"
+  | "method_refused"
+  | "not_implemented"
+  | "request_timeout"
+  | "target_too_long"
+  | "version_refused"
+>;
 
 /** What every engine is made of. */
 export interface EngineOptions {

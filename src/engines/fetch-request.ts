@@ -2,11 +2,11 @@
 
 import type { Server } from "bun";
 import { plainAddress } from "../client-address.ts";
-import type { RequestHandler, RequestHead } from "./engine.ts";
+import type { RefusalCode, RequestHead } from "./engine.ts";
 
 /** Why a request cannot be forwarded faithfully. */
 export interface Refusal {
-  readonly code: Parameters<RequestHandler["refuse"]>[0];
+  readonly code: RefusalCode;
   readonly why: string;
 }
 

@@ -112,7 +112,7 @@ function lookAtIdle(context: SocketContext, client: ClientConnection, certainMs:
   if (client.hasHeadBegun) {
     if (ageMs < headersTimeoutMs) return;
     const why = `its head was not complete after ${headersTimeoutMs} ms`;
-    return refuseUnread(context, client, { code: "invalid_request", status: 408, why });
+    return refuseUnread(context, client, { code: "request_timeout", why });
   }
   // Whoever may stay between requests may stay as long before the first one.
   const idleMs = client.requests === 0 ? Math.max(FIRST_REQUEST_MS, keepAliveMs) : keepAliveMs;
@@ -147,5 +147,5 @@ function refuseSilence(context: SocketContext, trip: Trip) {
   letGo(context, trip);
   if (!canAnswer) return cutWire(trip.client.wire);
   const why = `nothing of its body came for ${BODY_SILENCE_MS} ms`;
-  refuseTrip(context, trip, { code: "invalid_request", status: 408, why });
+  refuseTrip(context, trip, { code: "request_timeout", why });
 }

@@ -1,7 +1,7 @@
 /** Answers of Paastis itself, whole or in pieces. */
 
 import { ANSWER_CODES, messageOf } from "../errors.ts";
-import type { Answer, RequestHandler, RequestHead } from "./engine.ts";
+import type { Answer, RefusalCode, RequestHead } from "./engine.ts";
 import {
   type ClientConnection,
   reportMistake,
@@ -99,9 +99,7 @@ const LINE_END = Buffer.from("\r\n");
 
 /** Why a request goes no further. */
 export interface OwnRefusal {
-  readonly code: Parameters<RequestHandler["refuse"]>[0] | "upstream_broken";
-  /** Left out: the one that belongs to the code. */
-  readonly status?: number;
+  readonly code: RefusalCode | "upstream_broken";
   readonly why: string;
 }
 
@@ -140,11 +138,9 @@ export function refuseUnread(
 function refusalAnswer(
   context: SocketContext,
   head: RequestHead,
-  { code, status, why }: OwnRefusal,
+  { code, why }: OwnRefusal,
 ): Answer {
-  const seamCode = code === "upstream_broken" ? "invalid_request" : code;
-  const answer = context.handler.refuse(seamCode, why, head);
-  return status === undefined ? answer : { ...answer, status };
+  return context.handler.refuse(code === "upstream_broken" ? "invalid_request" : code, why, head);
 }
 
 /** The answer when the core cannot give one. */

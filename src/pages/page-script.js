@@ -174,6 +174,8 @@ function showFailure(progress) {
   document.getElementById("waking").hidden = true;
   document.getElementById("failed").hidden = false;
   main.dataset.state = "failed";
-  document.title = document.querySelector("#failed h1").textContent;
+  const heading = document.querySelector("#failed h1");
+  if (progress.hasCrashed) heading.textContent = heading.dataset.crashed;
+  document.title = heading.textContent;
   countDown(Math.ceil(progress.retryAfterMs / 1000));
 }

@@ -39,7 +39,7 @@ ${barMarkup(options)}
 <noscript><p class="quiet">This page looks again every ${refreshAfterS} s.</p></noscript>
 </section>
 <section id="failed" role="alert" hidden>
-<h1>${app} could not be woken</h1>
+<h1 data-crashed="${app} has ended by itself">${app} could not be woken</h1>
 <h2>Why</h2>
 <pre class="reason" role="group" tabindex="0" aria-label="Reason"></pre>
 ${retryMarkup(0)}

@@ -1,7 +1,13 @@
 /** From a provider's name to the provider: the one place that knows them all. */
 
 import type { Clock } from "../clock.ts";
-import type { Config, Declaration, HttpDeclaration, ProcessDeclaration } from "../config.ts";
+import type {
+  Accounts,
+  Config,
+  Declaration,
+  HttpDeclaration,
+  ProcessDeclaration,
+} from "../config.ts";
 import type { Log } from "../log.ts";
 import { createHttpProvider } from "./http.ts";
 import { createPlatform } from "./platforms.ts";
@@ -10,10 +16,7 @@ import type { Provider } from "./provider.ts";
 
 /** Everything providers are made of. */
 export interface CatalogueDeps {
-  readonly config: Pick<
-    Config,
-    "providers" | "childEnvironment" | "scalingo" | "heroku" | "cleverCloud"
-  >;
+  readonly config: Pick<Config, "providers" | "childEnvironment"> & Accounts;
   /** The apps that `paastis.yml` declares now. */
   readonly declarations: () => readonly Declaration[];
   /** Absolute; `null` when nothing can be written. */

@@ -69,6 +69,7 @@ export function createCleverCloudApi(deps: CleverCloudDeps): CleverCloudApi {
     provider: "clever-cloud",
     baseUrl: config.apiUrl,
     credentials: createCleverCloudCredentials(config.credentials, { clock, random }),
+    budgetVariable: "PROVIDER_CLEVER_CALLS_PER_MINUTE",
     budget: {
       burst: Math.max(BURST_MIN, Math.round(config.callsPerMinute / 2)),
       perMinute: config.callsPerMinute,

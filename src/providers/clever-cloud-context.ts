@@ -20,6 +20,8 @@ export interface Known extends AppPlace {
   /** Wakes and sleeps of ours that are not through. */
   wake: Order | null;
   sleep: Order | null;
+  /** When an earlier run began a wake whose end it did not see, ms; `null`: none, or it was taken up. */
+  recalledMs: number | null;
   /** Settles once whoever looks at it and changes it is through. Never rejects. */
   turn: Promise<void>;
 }
@@ -53,11 +55,18 @@ export function idOf(ownerId: string, appId: string): string {
   return `${ownerId}/${appId}`;
 }
 
+const ID = /^([^/]+)\/([^/]+)$/;
+
+/** Whether an app of ours can have this id. */
+export function isId(id: string): boolean {
+  return ID.test(id);
+}
+
 /** What is known of an app; made when first asked for. @throws ProviderError `not-found` when the id cannot be one */
 export function knownOf(context: CleverCloudContext, id: string): Known {
   const known = context.apps.get(id);
   if (known !== undefined) return known;
-  const [, ownerId, appId] = /^([^/]+)\/([^/]+)$/.exec(id) ?? [];
+  const [, ownerId, appId] = ID.exec(id) ?? [];
   if (ownerId === undefined || appId === undefined) {
     throw new ProviderError("not-found", `Clever Cloud has no app ${id}: ids are <owner>/<app>`);
   }
@@ -72,6 +81,7 @@ export function knownOf(context: CleverCloudContext, id: string): Known {
     finding: null,
     wake: null,
     sleep: null,
+    recalledMs: null,
     turn: Promise.resolve(),
   };
   context.apps.set(id, made);

@@ -1,6 +1,6 @@
 /** Which key each Clever Cloud app is listed with, where several may have the same name. */
 
-import { aliasOf, slugOf } from "./clever-cloud-slug.ts";
+import { aliasOf, slugOf } from "./slug.ts";
 
 /** An app as far as its key goes. */
 export interface Named {

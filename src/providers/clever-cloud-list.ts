@@ -12,9 +12,9 @@ import {
 import type { Order } from "./clever-cloud-decision.ts";
 import type { Owner, SummaryApp } from "./clever-cloud-json.ts";
 import { keysOf } from "./clever-cloud-keys.ts";
-import { aliasOf } from "./clever-cloud-slug.ts";
 import { listedPhase, type Standing } from "./clever-cloud-state.ts";
 import type { Listing } from "./provider.ts";
+import { aliasOf } from "./slug.ts";
 
 /** Addresses may change: the apps of an owner are read anew when what is known of them is older, ms. */
 const DETAILS_FOR_MS = 60 * 60_000;
@@ -42,7 +42,7 @@ export async function listApps(
   forgetOthers(context, new Set(listed.keys()));
   const owner = ownerToAsk(context, owners);
   if (owner !== null) await readDetails(context, owner, asked);
-  return listingsOf(context, listed);
+  return listingsOf(context, listed, new Map(owners.map(({ id, name }) => [id, name])));
 }
 
 function note(context: CleverCloudContext, app: SummaryApp): Known {
@@ -94,16 +94,19 @@ async function readDetails(context: CleverCloudContext, owner: Owner, asked: Ask
 function listingsOf(
   context: CleverCloudContext,
   listed: ReadonlyMap<Known, SummaryApp>,
+  ownerNames: ReadonlyMap<string, string>,
 ): readonly Listing[] {
   const ours = [...listed].filter(([known]) => known.detail?.isForeign !== true);
   const named = ours.map(([known, app]) => nameOf(context, known, app));
   const { keyed, holders } = keysOf(named, context.holders);
   context.holders = holders;
-  return keyed.map(({ app: { known, id, state }, key }) => {
+  return keyed.map(({ app: { known, id, state, name }, key }) => {
     const alias = aliasOf(known.appId);
+    const owner = ownerNames.get(known.ownerId) ?? "";
     return {
       id,
       key,
+      label: owner === "" ? known.label : `${name} of ${owner}`,
       aliases: alias === key ? [] : [alias],
       observation: {
         ...standingIn(context, known, state),

@@ -5,6 +5,7 @@ import {
   type CleverCloudContext,
   completeLook,
   inTurn,
+  isId,
   type Known,
   knownOf,
   lookAt,
@@ -50,9 +51,35 @@ export function begin(
   const turn = turnOf(context, order);
   return inTurn(turn.known, order.signal, async () => {
     const { known, goal } = turn;
-    known[goal] = reusable(known[goal], context.clock.now()) ?? newOrder(context.clock.now());
-    return await advance(turn, await lookAt(context, known, turn.asked));
+    const given = reusable(known[goal], context.clock.now()) ?? newOrder(context.clock.now());
+    known[goal] = given;
+    const view = await lookAt(context, known, turn.asked);
+    if (goal === "wake") takeUpRecalled(known, given, view);
+    return await advance(turn, view);
   });
+}
+
+/**
+ * Notes a wake that an earlier run began: it counts as asked for, so that it is not asked for again before the
+ * platform has had time to show what came of it.
+ */
+export function recallWake(context: CleverCloudContext, id: string, begunMs: number): void {
+  const known = isId(id) ? knownOf(context, id) : null;
+  // That run may have had another time.
+  if (known !== null) known.recalledMs = Math.min(begunMs, context.clock.now());
+}
+
+function takeUpRecalled(known: Known, order: Order, { newest }: View): void {
+  const { recalledMs } = known;
+  known.recalledMs = null;
+  if (recalledMs === null || order.writes > 0) return;
+  if (!isHeard({ order: { ...order, writes: 1, writtenMs: recalledMs }, nowMs: order.begunMs }))
+    return;
+  order.writes = 1;
+  order.writtenMs = recalledMs;
+  // One that is under way may be what came of it; one that is over came before.
+  const isOver = progressOf(newest) !== "under-way" || isUndeploy(newest);
+  order.previousId = isOver ? (newest?.id ?? null) : null;
 }
 
 /**
@@ -69,6 +96,8 @@ export function follow(
       const view = await glance(turn);
       return view === null ? wait(turn) : await advance(turn, view);
     } catch (error) {
+      const answers = order.signal.aborted ? null : untilItAnswers(turn, error);
+      if (answers !== null) return answers;
       if (order.signal.aborted || !isPassing(error)) throw error;
       const fields = { provider: "clever-cloud", app: turn.known.label, reason: error.message };
       context.log.debug(fields, "could not be looked at while it is changed: again soon");
@@ -102,6 +131,20 @@ const PASSING: readonly ProviderErrorKind[] = [
 
 function isPassing(error: unknown): error is ProviderError {
   return error instanceof ProviderError && PASSING.includes(error.kind);
+}
+
+/** The platform cannot be asked just now, or not by us. */
+const AWAY: readonly ProviderErrorKind[] = ["auth", "network", "rate-limited", "unavailable"];
+
+/** A start that was ordered goes on while nobody can be asked about it: the app shows by itself that it is up. */
+function untilItAnswers({ context, known, goal }: Turn, error: unknown): Step | null {
+  if (!(error instanceof ProviderError) || !AWAY.includes(error.kind)) return null;
+  const target = known.detail?.target ?? null;
+  if (goal !== "wake" || target === null || (known.wake?.writes ?? 0) === 0) return null;
+  // What answers now may be what a stop is about to take down.
+  const isStopping =
+    known.sleep !== null && isHeard({ order: known.sleep, nowMs: context.clock.now() });
+  return isStopping ? null : { done: true, target };
 }
 
 /** A look in as few calls as will do; `null` when the first one says that nothing has to be done yet. */

@@ -1,7 +1,7 @@
 /** Where a Clever Cloud app answers, from the domains that lead to it. */
 
 import { type Target, targetOf } from "../app.ts";
-import { aliasOf } from "./clever-cloud-slug.ts";
+import { aliasOf } from "./slug.ts";
 
 const PLATFORM_DOMAIN = ".cleverapps.io";
 

@@ -5,7 +5,7 @@ import { type CleverCloudDeps, createCleverCloudApi } from "./clever-cloud-api.t
 import { type CleverCloudContext, type Known, knownOf, lookAt } from "./clever-cloud-context.ts";
 import { listApps } from "./clever-cloud-list.ts";
 import { standingOf } from "./clever-cloud-state.ts";
-import { begin, follow, type Goal } from "./clever-cloud-steps.ts";
+import { begin, follow, type Goal, recallWake } from "./clever-cloud-steps.ts";
 import type { Urgency } from "./platform-api.ts";
 import { type AccountReport, type Observation, type Provider, ProviderError } from "./provider.ts";
 
@@ -49,6 +49,7 @@ export function createCleverCloudProvider(deps: CleverCloudDeps): Provider {
       throwIfAborted(signal, `waking ${id}`);
       return await begin(context, { id, goal: "wake", signal });
     },
+    recallWake: (id, begunMs) => recallWake(context, id, begunMs),
     async sleep(id, _snapshot, signal) {
       throwIfAborted(signal, `putting ${id} to sleep`);
       return await begin(context, { id, goal: "sleep", signal });

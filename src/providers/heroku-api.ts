@@ -90,6 +90,7 @@ export function createHerokuApi(deps: HerokuApiDeps): HerokuApi {
     provider: "heroku",
     baseUrl: config.apiUrl,
     credentials: fixedCredentials({ authorization: `Bearer ${config.token}` }),
+    budgetVariable: "PROVIDER_HEROKU_CALLS_PER_MINUTE",
     budget: { burst: callsPerMinute, perMinute: callsPerMinute, inFlightMax: IN_FLIGHT_MAX },
     limitsOf,
     understand,

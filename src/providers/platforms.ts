@@ -1,21 +1,26 @@
 /** From the name of a platform to its provider: the one place that knows all platforms. */
 
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
+import type { Accounts, Config } from "../config.ts";
 import { assertNever } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { createCleverCloudProvider } from "./clever-cloud.ts";
+import { createDockerProvider } from "./docker.ts";
+import { createFlyProvider } from "./fly.ts";
 import { createHerokuProvider } from "./heroku.ts";
+import { createKubernetesProvider } from "./kubernetes.ts";
 import type { PlatformFetch } from "./platform-api.ts";
 import type { Provider } from "./provider.ts";
+import { createRenderProvider } from "./render.ts";
 import { createScalingoProvider } from "./scalingo.ts";
+import { createUpsunProvider } from "./upsun.ts";
 
 /** Providers that call the API of a platform with an account. */
 export type PlatformName = Exclude<Config["providers"][number], "process" | "http">;
 
 /** Everything platforms are made of. */
 export interface PlatformDeps {
-  readonly config: Pick<Config, "scalingo" | "heroku" | "cleverCloud">;
+  readonly config: Accounts;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
@@ -33,10 +38,20 @@ export function createPlatform(name: PlatformName, deps: PlatformDeps): Provider
   switch (name) {
     case "scalingo":
       return createScalingoProvider({ ...tools, config: accountOf(name, config.scalingo) });
+    case "docker":
+      return createDockerProvider({ ...tools, config: accountOf(name, config.docker) });
+    case "kubernetes":
+      return createKubernetesProvider({ ...tools, config: accountOf(name, config.kubernetes) });
     case "heroku":
       return createHerokuProvider({ ...tools, config: accountOf(name, config.heroku) });
     case "clever-cloud":
       return createCleverCloudProvider({ ...tools, config: accountOf(name, config.cleverCloud) });
+    case "render":
+      return createRenderProvider({ ...tools, config: accountOf(name, config.render) });
+    case "fly":
+      return createFlyProvider({ ...tools, config: accountOf(name, config.fly) });
+    case "upsun":
+      return createUpsunProvider({ ...tools, config: accountOf(name, config.upsun) });
     default:
       return assertNever(name);
   }

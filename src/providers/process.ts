@@ -117,8 +117,8 @@ function providerOf(context: ProcessContext): Provider {
     async poll(id, operation) {
       throw new ProviderError("invalid", `${id} has no operation ${operation.id} to ask for`);
     },
-    watch(onNotice) {
-      const listener = (notice: Notice) => onNotice(notice);
+    watch(watcher) {
+      const listener = (notice: Notice) => watcher.notice(notice);
       context.listeners.add(listener);
       return () => context.listeners.delete(listener);
     },

@@ -1,4 +1,4 @@
-/** From the names of Clever Cloud apps, which may be any text, to keys, which are labels of host names. */
+/** From names on platforms, which may be any text, to keys, which are labels of host names. */
 
 /** Longest label of a host name, in characters. Source: RFC 1035, 2.3.4. */
 const LABEL_CHARS_MAX = 63;

@@ -85,6 +85,26 @@ describe.skipIf(IS_OTHER)("settings: limits of requests", () => {
     await expectRefused(proxy, ask("GET /", `X-A: ${"x".repeat(2_048)}`), [431]);
   });
 
+  /* biome-ignore format: a table */
+  const REFUSALS: readonly [code: string, setting: string, request: string][] = [
+    ["body_too_large", "MAX_BODY_SIZE", ask("POST /", "Content-Length: 1001")],
+    ["head_too_large", "MAX_HEADER_SIZE", ask("GET /", `X-A: ${"x".repeat(2_048)}`)],
+    ["target_too_long", "MAX_HEADER_SIZE", ask(`GET /${"x".repeat(2_048)}`)],
+    ["not_implemented", "chunked", ask("POST /", "Transfer-Encoding: gzip, chunked")],
+    ["version_refused", "HTTP/1.1", "GET / HTTP/1.7\r\nHost: a\r\n\r\n"],
+  ];
+  test.each(REFUSALS)(
+    "%s is told with its own code, and names %s",
+    async (code, setting, request) => {
+      using client = await proxy.connect();
+      client.send(request);
+      const answer = await client.answer();
+      expect(answer.header("paastis-error")).toBe(code);
+      expect(answer.body).toContain(setting);
+      expect(answer.body).not.toContain("RFC 9112");
+    },
+  );
+
   test("a head below MAX_HEADER_SIZE is forwarded", async () => {
     expect((await proxy.exchange(ask("GET /", `X-A: ${"x".repeat(1_900)}`))).status).toBe(200);
   });

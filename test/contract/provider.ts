@@ -255,8 +255,11 @@ function signalFacts(fact: Fact): void {
 function endFacts(fact: Fact): void {
   fact("a watch can be ended, more than once", async ({ provider, appId }) => {
     let notices = 0;
-    const unwatch = provider.watch?.(() => {
-      notices += 1;
+    const unwatch = provider.watch?.({
+      notice() {
+        notices += 1;
+      },
+      listAgain: () => undefined,
     });
     unwatch?.();
     unwatch?.();

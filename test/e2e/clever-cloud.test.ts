@@ -2,16 +2,36 @@
 
 import { describe, expect, test } from "bun:test";
 import { createSystemClock } from "../../src/clock.ts";
-import { type FakeCleverCloudOptions, startFakeCleverCloud } from "../fakes/fake-clever-cloud.ts";
+import {
+  type FakeCleverCloud,
+  type FakeCleverCloudOptions,
+  startFakeCleverCloud,
+} from "../fakes/fake-clever-cloud.ts";
 import { OAUTH, startCleverCloudStory } from "../support/clever-cloud-story.ts";
+import { describeRareDays } from "../support/platform-rare-days.ts";
 import { describeStory } from "../support/platform-story.ts";
-import { eventually, startPaastis } from "../support/start-paastis.ts";
+import {
+  eventually,
+  makeFolder,
+  type RunningPaastis,
+  startPaastis,
+} from "../support/start-paastis.ts";
+import { until } from "../support/until.ts";
 
 describeStory("clever-cloud", startCleverCloudStory, {
   skip: [
     {
       test: "a token that expired is renewed unseen",
       because: "its tokens live for months, and none can be renewed",
+    },
+  ],
+});
+
+describeRareDays("clever-cloud", startCleverCloudStory, {
+  skip: [
+    {
+      test: "all that was stored is lost: a wake brings back web, one of it, and nothing else",
+      because: "the platform itself remembers how large an app is",
     },
   ],
 });
@@ -25,9 +45,20 @@ function startFake(options: Partial<FakeCleverCloudOptions> = {}) {
   });
 }
 
-function startProgram(env: Readonly<Record<string, string>>) {
+function startProgram(env: Readonly<Record<string, string>>, folder = makeFolder()) {
   const account = { PROVIDER_NAME: "clever-cloud", PROVIDER_CLEVER_CALLS_PER_MINUTE: "100000" };
-  return startPaastis({ config: "", env: { ...account, ...env } });
+  return startPaastis({ config: "", env: { LOGGING_LEVEL: "debug", ...account, ...env }, folder });
+}
+
+/** Sends a request, and the signal as soon as the platform has got the start that follows from it. */
+async function endAtStart(
+  paastis: RunningPaastis,
+  { fake, key, signal }: { fake: FakeCleverCloud; key: string; signal: NodeJS.Signals },
+): Promise<void> {
+  void paastis.get(key).catch(() => undefined);
+  await until(() => fake.count("start") === 1, 20_000);
+  paastis.signal(signal);
+  await paastis.ended;
 }
 
 describe.concurrent("clever-cloud, besides", () => {
@@ -58,6 +89,53 @@ describe.concurrent("clever-cloud, besides", () => {
     await eventually("it is up", async () => (await paastis.get("slow-app")).status === 200);
     expect(fake.count("start")).toBe(1);
     expect(app.serving).toBe(1);
+    expect(fake.violations).toEqual([]);
+  });
+
+  // A start of an app that is starting begins a second deployment: until the first shows, only we know of it.
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    test(`${signal} right after the start was ordered: the next run joins that start, and orders no other`, async () => {
+      await using fake = await startFake({ queueMs: 3_000 });
+      const app = fake.addApp("killed-app", { is: "down" });
+      const folder = makeFolder();
+      const env = { ...fake.environmentOf("token"), SHUTDOWN_TIMEOUT_MS: "100" };
+      const first = await startProgram(env, folder);
+      await first.untilEvent("killed-app", "APP_REGISTERED");
+      await endAtStart(first, { fake, key: "killed-app", signal });
+      expect(app.deployments[0]?.state).toBe("QUEUED");
+      await using paastis = await startProgram(env, folder);
+      expect((await paastis.get("killed-app")).status).toBe(200);
+      expect([fake.count("start"), app.serving]).toEqual([1, 1]);
+      expect(fake.violations).toEqual([]);
+    });
+  }
+
+  test("a token that is refused while an app wakes: who waits is served once it is up, and so is who comes later", async () => {
+    await using fake = await startFake({ queueMs: 100, startMs: 1_500 });
+    const app = fake.addApp("waking-app", { is: "down" });
+    await using paastis = await startProgram(fake.environmentOf("token"));
+    await paastis.untilEvent("waking-app", "APP_REGISTERED");
+    const held = paastis.get("waking-app");
+    await until(() => fake.count("start") === 1, 20_000);
+    fake.revokeToken();
+    expect((await held).status).toBe(200);
+    expect((await paastis.get("waking-app")).status).toBe(200);
+    expect([fake.count("start"), app.serving]).toEqual([1, 1]);
+    expect(paastis.events("waking-app")).not.toContain("APP_START_FAILED");
+    expect(fake.violations).toEqual([]);
+  });
+
+  test("who asks for an app that was never deployed is told so, at once", async () => {
+    await using fake = await startFake();
+    fake.addApp("fresh-app", { is: "never-deployed" });
+    await using paastis = await startProgram(fake.environmentOf("token"));
+    await paastis.untilEvent("fresh-app", "APP_REGISTERED");
+    const fromMs = performance.now();
+    const answer = await paastis.get("fresh-app");
+    expect([answer.status, answer.headers.get("paastis-error")]).toEqual([503, "app_failed"]);
+    const reason = expect.stringContaining("it was never deployed");
+    expect(await answer.json()).toMatchObject({ reason });
+    expect(performance.now() - fromMs).toBeLessThan(8_000);
     expect(fake.violations).toEqual([]);
   });
 

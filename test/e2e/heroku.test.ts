@@ -2,8 +2,15 @@
 
 import { expect, test } from "bun:test";
 import { type HerokuStory, startHerokuStory } from "../support/heroku-story.ts";
+import { describeRareDays } from "../support/platform-rare-days.ts";
 import { describeStory } from "../support/platform-story.ts";
-import { eventually, type RunningPaastis, startPaastis } from "../support/start-paastis.ts";
+import {
+  eventually,
+  makeFolder,
+  type RunningPaastis,
+  startPaastis,
+} from "../support/start-paastis.ts";
+import { until } from "../support/until.ts";
 
 describeStory("heroku", startHerokuStory, {
   skip: [
@@ -22,16 +29,21 @@ describeStory("heroku", startHerokuStory, {
   ],
 });
 
+// A run that begins knows nothing of when the one before it has read the dynos.
+describeRareDays("heroku", () => startHerokuStory({ dynosPollMinMs: 0 }));
+
 const EVERY_SECOND = { START_AND_STOP_CHECKING_INTERVAL_CRON: "* * * * * *" };
 const AT_ONCE = { START_AND_STOP_MAX_IDLE_TIME: "0" };
 
 function start(
   { env }: HerokuStory,
   more: Readonly<Record<string, string>> = {},
+  folder = makeFolder(),
 ): Promise<RunningPaastis> {
   return startPaastis({
     config: "",
     env: { LOG_LEVEL: "debug", ...EVERY_SECOND, ...env, ...more },
+    folder,
   });
 }
 
@@ -150,4 +162,44 @@ test.concurrent("heroku: an app that was renamed is found under its new name, an
   await eventually("its new key", async () => (await statusOf(paastis, "new-name")) === 200);
   expect(await statusOf(paastis, "old-name")).toBe(404);
   expect(app.requests).toBeGreaterThan(0);
+});
+
+// The quantities of a formation are set, not added to: to set them twice changes nothing.
+test.concurrent("heroku: kill -9 right after the start was ordered: the next run joins it, and the formation is back just as it was", async () => {
+  await using platform = await startHerokuStory({ bootMs: 2_000, appearMs: 500 });
+  const app = platform.fake.addApp("killed-app", { formation: platform.richFormation });
+  const folder = makeFolder();
+  const first = await start(platform, AT_ONCE, folder);
+  expect(await statusOf(first, "killed-app")).toBe(200);
+  await first.untilEvent("killed-app", "APP_STOPPED");
+  void first.get("killed-app").catch(() => undefined);
+  await until(() => platform.calls.writes === 2, 20_000);
+  first.signal("SIGKILL");
+  await first.ended;
+  await using paastis = await start(platform, {}, folder);
+  const woken = statusOf(paastis, "killed-app");
+  await until(() => app.dynos.length === 5, 20_000);
+  const starting = app.dynos.map(({ id }) => id);
+  expect(await woken).toBe(200);
+  expect(app.quantities).toEqual(platform.richFormation);
+  expect(app.dynos.map(({ id }) => id)).toEqual(starting);
+  expect(platform.violations).toEqual([]);
+});
+
+test.concurrent("heroku: who asks for an app that has nothing to wake is told why, at once", async () => {
+  await using platform = await startHerokuStory();
+  platform.fake.addApp("fresh-app", { isDeployed: false });
+  platform.fake.addApp("worker-app", { formation: { worker: 1 } });
+  await using paastis = await start(platform);
+  await paastis.untilEvent("worker-app", "APP_DISCOVERED");
+  const reasons = { "fresh-app": "it was never deployed", "worker-app": "no process type web" };
+  for (const [key, reason] of Object.entries(reasons)) {
+    const fromMs = performance.now();
+    const answer = await paastis.get(key);
+    expect([answer.status, answer.headers.get("paastis-error")]).toEqual([503, "app_failed"]);
+    expect(await answer.json()).toMatchObject({ reason: expect.stringContaining(reason) });
+    expect(performance.now() - fromMs).toBeLessThan(8_000);
+  }
+  expect(platform.calls.writes).toBe(0);
+  expect(platform.violations).toEqual([]);
 });

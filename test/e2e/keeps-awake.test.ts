@@ -9,7 +9,7 @@ const IDLE = { START_AND_STOP_MAX_IDLE_TIME: "0.05" };
 
 /** The app was not stopped until now, and is as soon as nobody uses it. */
 async function expectSleepOnlyNow(paastis: RunningPaastis, key: string): Promise<void> {
-  expect(paastis.events(key)).toEqual(["APP_REGISTERED", "APP_WAKING", "APP_STARTED"]);
+  expect(paastis.events(key)).toEqual(["APP_WAKING", "APP_STARTED"]);
   await paastis.untilEvent(key, "APP_STOPPED");
 }
 

@@ -32,7 +32,6 @@ test("main job: 200 requests for a sleeping app make one start, all are answered
   expect(runs()).toHaveLength(2);
   expect(again.pid).not.toBe(pid);
   expect(paastis.events("shop")).toEqual([
-    "APP_REGISTERED",
     "APP_WAKING",
     "APP_STARTED",
     "APP_STOPPING",

@@ -25,12 +25,16 @@ test("reload: an app that is added can be reached, one that is removed is ended 
   expect((await paastis.get("blog")).status).toBe(200);
 });
 
-test("reload: a broken file is reported with its line, and the old rules stay", async () => {
+test("reload: a broken file is reported with its line, and apps and rules stay", async () => {
   await using paastis = await startPaastis({ config: CONFIG, env: IDLE });
   const file = join(paastis.folder, "paastis.yml");
   writeFileSync(file, `${CONFIG}rules:\n  - pattern: '('\n    app_max_idle_tim: 3\n`);
   const line = await paastis.untilLine(({ level }) => level === "error");
   expect(JSON.stringify(line)).toContain("app_max_idle_time");
+  expect(line.msg).toContain("apps and rules stay as they were");
+  // Every line of it says something.
+  expect(String(line.reason)).not.toMatch(/^\W*$/m);
+  expect(line.next).toContain("paastis check");
   expect((await paastis.get("shop")).status).toBe(200);
 });
 

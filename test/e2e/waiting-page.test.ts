@@ -130,7 +130,7 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     const why = 'exited with status 1:\n</script><script>document.title="pwned"</script>\n<b>x</b>';
     using server = startServer({
       navigation: (count) => (count === 1 ? waitingAnswer() : appPage()),
-      progress: () => stream({ kind: "failed", why, retryAfterMs: 900 }),
+      progress: () => stream({ kind: "failed", why, hasCrashed: false, retryAfterMs: 900 }),
     });
     using page = await browser.openPage();
     const { view, complaints } = page;

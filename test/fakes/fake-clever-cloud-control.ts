@@ -28,6 +28,7 @@ import type {
 /** A handle on one app. */
 export interface CleverControl {
   readonly id: string;
+  /** As it is called now. */
   readonly name: string;
   readonly ownerId: string;
   /** What the API would say, but for `showState`. */
@@ -71,6 +72,8 @@ export interface CleverControl {
   /** The platform blocks it; `null`: it may be started again. */
   moderate(state?: "MODERATED" | "DEFAULT_OF_PAYMENT" | null): void;
   archive(isArchived?: boolean): void;
+  /** Id and addresses stay. */
+  rename(name: string): void;
   /** The list and the app say this word instead of the state; `null`: the true one again. */
   showState(word: string | null): void;
   /**
@@ -110,7 +113,9 @@ export function controlOf(world: World, app: CleverApp): CleverControl {
 function reading(world: World, app: CleverApp): Reading {
   return {
     id: app.id,
-    name: app.name,
+    get name() {
+      return app.name;
+    },
     ownerId: app.ownerId,
     get state() {
       return app.state;
@@ -170,6 +175,9 @@ function meddling(world: World, app: CleverApp): Meddling {
     },
     archive(isArchived = true) {
       app.isArchived = isArchived;
+    },
+    rename(name) {
+      app.name = name;
     },
     showState(word) {
       app.shownState = word;

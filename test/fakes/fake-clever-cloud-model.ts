@@ -96,7 +96,6 @@ export interface Start {
 
 export interface CleverApp {
   readonly id: string;
-  readonly name: string;
   readonly ownerId: string;
   readonly createdAtMs: number;
   readonly homogeneous: boolean;
@@ -105,6 +104,7 @@ export interface CleverApp {
   readonly maxInstances: number;
   /** Newest first. */
   readonly deployments: Deployment[];
+  name: string;
   /** Hosts with a path, without a port: `app-….cleverapps.localhost/`. */
   vhosts: string[];
   /** One of `vhosts`. */

@@ -20,6 +20,17 @@ describe("others", () => {
     expect(() => app.finishDeploy()).toThrow();
   });
 
+  test("a renamed app is the same, at the same address, and listed by its new name", async () => {
+    await using world = await startWorld();
+    const app = world.clever.addApp("before");
+    app.rename("after");
+    const { name } = (await world.call(pathOf(app))).body;
+    expect([app.name, name]).toEqual(["after", "after"]);
+    const { organisations } = (await world.call("/v2/summary")).body;
+    expect(organisations[0].applications[0].name).toBe("after");
+    expect((await world.visit(app)).status).toBe(200);
+  });
+
   test("a homogeneous app is down while it is deployed", async () => {
     await using world = await startWorld();
     const app = world.clever.addApp("demo", { homogeneous: true });

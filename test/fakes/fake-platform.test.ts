@@ -246,6 +246,15 @@ describe("faults", () => {
     expect(totals.get("a")).toBe(1);
   });
 
+  test("an API may be told to go down twice, and end while it is down", async () => {
+    const { api } = await startCounter();
+    await api.goDown("refuse");
+    await api.goDown("refuse");
+    expect(await failureOf(post(api, "a"))).toBe("ECONNREFUSED");
+    await api[Symbol.asyncDispose]();
+    expect(await failureOf(post(api, "a"))).toBe("ECONNREFUSED");
+  });
+
   test("strange answers have more fields in every object and other words", async () => {
     const { api } = await startCounter();
     await using _ = api;

@@ -10,6 +10,7 @@ import type { Fault } from "./fake-faults.ts";
 import { callsOf, type JournalEntry, matchesKind } from "./fake-journal.ts";
 import { findRoute } from "./fake-route-match.ts";
 import { makeStrange, NOT_STRANGE, type Strangeness } from "./fake-strangeness.ts";
+import { type HeldPort, holdPort } from "./held-port.ts";
 
 /** One call, as a route sees it. */
 export interface Call {
@@ -44,6 +45,8 @@ export interface Route {
   readonly method: string;
   /** `/v1/apps/:app/ps`. A `:name` is one segment. The first route that matches counts. */
   readonly path: string;
+  /** Settles when the call may be answered, for those that wait for something; left out: at once. Never rejects. */
+  readonly hold?: (call: Call) => Promise<void>;
   /** Reads and changes the fake's state. Runs to its end before the next call is looked at: no `await`. */
   readonly answer: (call: Call) => FakeAnswer;
 }
@@ -111,6 +114,8 @@ interface State {
   readonly timers: Set<CancelTimer>;
   planned: Planned[];
   down: FakeAnswer | null;
+  /** Its port, while connections are refused there. */
+  held: HeldPort | null;
   strangeness: Strangeness;
   inFlight: number;
 }
@@ -124,6 +129,7 @@ export async function startFakeApi(options: FakeApiOptions): Promise<FakeApi> {
     timers: new Set(),
     planned: [],
     down: null,
+    held: null,
     strangeness: NOT_STRANGE,
     inFlight: 0,
   };
@@ -146,11 +152,15 @@ export async function startFakeApi(options: FakeApiOptions): Promise<FakeApi> {
       state.planned = [];
     },
     async goDown(how) {
-      if (how === "refuse") await close(server);
-      else state.down = how;
+      if (how !== "refuse") state.down = how;
+      else if (server.listening) {
+        await close(server);
+        state.held = await holdPort(port);
+      }
     },
     async comeUp() {
       state.down = null;
+      await letGo(state);
       if (!server.listening) await listen(server, port);
     },
     beStrange(how) {
@@ -158,6 +168,7 @@ export async function startFakeApi(options: FakeApiOptions): Promise<FakeApi> {
     },
     async [Symbol.asyncDispose]() {
       for (const cancel of state.timers) cancel();
+      await letGo(state);
       await close(server);
     },
   };
@@ -192,6 +203,11 @@ async function close(server: Server): Promise<void> {
   await closed;
 }
 
+async function letGo(state: State): Promise<void> {
+  await state.held?.letGo();
+  state.held = null;
+}
+
 async function receive(
   state: State,
   request: IncomingMessage,
@@ -207,6 +223,7 @@ async function receive(
   const entry = entryOf(call);
   state.journal.push(entry);
   const fault = takeFault(state, call);
+  if (fault === null && route?.hold !== undefined) await route.hold(call);
   const mayApply = fault === null || !("isApplied" in fault) || fault.isApplied;
   const right = mayApply ? process(state, call, route) : null;
   respond({ state, response, entry }, right, fault);

@@ -199,7 +199,8 @@ function failBoot(world: World, app: ScalingoApp, operation: Operation, why?: st
     ({ type, state }) => state !== "booting" || type === "one-off",
   );
   const name = failed === undefined ? "web-1" : `${failed.type}-${failed.index}`;
-  endOperation(world, app, operation, why ?? `container ${name} failed to start`);
+  const verb = operation.type === "restart" ? "restart" : "start";
+  endOperation(world, app, operation, why ?? `container ${name} failed to ${verb}`);
   if (app.status === "stopped" && failed !== undefined && why === undefined) app.status = "crashed";
 }
 
@@ -210,15 +211,23 @@ export function crash(world: World, app: ScalingoApp): void {
   touch(world, app);
 }
 
-/** Somebody restarts it on the dashboard. */
-export function restart(world: World, app: ScalingoApp): void {
-  const operation = beginOperation(world, app, { type: "restart", isOurs: false });
+/** Fresh containers in place of those of `types`, `null`: of all, and of what should run and does not. */
+export function restart(
+  world: World,
+  app: ScalingoApp,
+  { types, isOurs }: { readonly types: readonly string[] | null; readonly isOurs: boolean },
+): Operation {
+  const operation = beginOperation(world, app, { type: "restart", isOurs });
   for (const container of liveContainers(app)) {
+    if (types !== null && !types.includes(container.type)) continue;
     container.state = "booting";
     container.servesFromMs = Number.POSITIVE_INFINITY;
   }
+  bootMissing(world, app);
   app.status = "restarting";
+  touch(world, app);
   runBoot(world, app, operation);
+  return operation;
 }
 
 /** Somebody runs a command in a container of its own. */

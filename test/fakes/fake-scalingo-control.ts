@@ -19,6 +19,7 @@ export type Formation = Readonly<Record<string, number | Quantity>>;
 /** A handle on one app. */
 export interface ScalingoControl {
   readonly id: string;
+  /** As it is called now. */
   readonly name: string;
   readonly region: string;
   /** What the API would say, but for `showStatus`. */
@@ -54,6 +55,8 @@ export interface ScalingoControl {
   showStatus(word: string | null): void;
   /** Scaling up answers 402. */
   block(isBlocked?: boolean): void;
+  /** A new address as well, and none at the old one; the id stays. */
+  rename(name: string): void;
   /** Every call for this app answers 403; the list has it all the same. */
   forbid(isForbidden?: boolean): void;
   /** The router answers 502, 503 or 504 although containers run. */
@@ -68,7 +71,9 @@ export function controlOf(
 ): ScalingoControl {
   return {
     id: app.id,
-    name: app.name,
+    get name() {
+      return app.name;
+    },
     region: app.region,
     get status() {
       return app.status;
@@ -95,7 +100,7 @@ export function controlOf(
       scale(world, app, { changes, isOurs: false });
     },
     setFormation: (formation) => setFormation(world, app, quantitiesOf(formation)),
-    restart: () => restart(world, app),
+    restart: () => void restart(world, app, { types: null, isOurs: false }),
     crash: () => crash(world, app),
     beginDeploy(status = "queued") {
       const deployment = beginDeployment(world, app);
@@ -119,6 +124,9 @@ export function controlOf(
     },
     forbid(isForbidden = true) {
       app.isForbidden = isForbidden;
+    },
+    rename(name) {
+      app.name = name;
     },
     trouble(kind) {
       app.trouble = kind;

@@ -74,6 +74,66 @@ describe("boots", () => {
   });
 });
 
+describe("restarts", () => {
+  test("of a crashed app: 202 without a body, an operation, and the formation as it was", async () => {
+    await using world = await startWorld();
+    const app = world.scalingo.addApp("demo", { formation: { web: 2, worker: 1, clock: 0 } });
+    app.crash();
+    const answer = await world.call("/v1/apps/demo/restart", {});
+    expect([answer.status, answer.text]).toEqual([202, ""]);
+    expect(await world.statusOf("demo")).toBe("restarting");
+    const operation = async () =>
+      (await world.call(answer.headers.get("location") ?? "")).body.operation;
+    expect(await operation()).toMatchObject({ type: "restart", status: "pending" });
+    await world.clock.advance(5_000);
+    expect((await operation()).status).toBe("done");
+    expect(app.containers.map(({ type, state }) => [type, state])).toEqual([
+      ["web", "running"],
+      ["web", "running"],
+      ["worker", "running"],
+    ]);
+    expect(world.scalingo.violations).toEqual([]);
+  });
+
+  test("that fails leave the app crashed, and say which container it was", async () => {
+    await using world = await startWorld();
+    const app = world.scalingo.addApp("demo");
+    app.crash();
+    app.nextBoots({ outcome: "error" });
+    const { headers } = await world.call("/v1/apps/demo/restart", { scope: [] });
+    await world.clock.advance(5_000);
+    const { operation } = (await world.call(headers.get("location") ?? "")).body;
+    expect(operation).toMatchObject({
+      status: "error",
+      error: "container web-1 failed to restart",
+    });
+    expect(await world.statusOf("demo")).toBe("crashed");
+  });
+
+  test("of one type leave the others up, and whoever is busy is not restarted", async () => {
+    await using world = await startWorld();
+    const app = world.scalingo.addApp("demo", { formation: { web: 1, worker: 1 } });
+    const { status } = await world.call("/v1/apps/demo/restart", { scope: ["worker"] });
+    expect(status).toBe(202);
+    expect(app.containers.map(({ type, state }) => [type, state])).toEqual([
+      ["web", "running"],
+      ["worker", "booting"],
+    ]);
+    const busy = await world.call("/v1/apps/demo/restart", {});
+    expect([busy.status, busy.body]).toEqual([422, { errors: { app: ["is restarting"] } }]);
+    expect(world.scalingo.violations).toEqual([]);
+  });
+
+  test("of what has nothing to run, or of types that are none, are violations", async () => {
+    await using world = await startWorld();
+    world.scalingo.addApp("demo", { formation: { web: 0 } });
+    expect((await world.call("/v1/apps/demo/restart", {})).status).toBe(422);
+    expect((await world.call("/v1/apps/demo/restart", { scope: ["cron"] })).status).toBe(404);
+    expect((await world.call("/v1/apps/demo/restart", { scope: "web" })).status).toBe(422);
+    expect(world.scalingo.violations).toHaveLength(3);
+  });
+});
+
 describe("others", () => {
   test("a deployment: queued to starting, booting and busy, then fresh containers or the old ones", async () => {
     await using world = await startWorld();
@@ -155,6 +215,18 @@ describe("others", () => {
     expect(new URL(said.url).hostname).toBe("www.shop.localhost");
     expect((await fetch(said.url)).status).toBe(200);
     expect((await fetch(said.base_url)).status).toBe(200);
+  });
+
+  test("a renamed app has its id, another address, and none at the old one", async () => {
+    await using world = await startWorld();
+    const app = world.scalingo.addApp("before");
+    const before = world.scalingo.addressOf(app);
+    app.rename("after");
+    const { app: said } = (await world.call(`/v1/apps/${app.id}`)).body;
+    expect([said.name, said.base_url]).toEqual(["after", world.scalingo.addressOf(app)]);
+    expect((await fetch(said.base_url)).status).toBe(200);
+    expect((await fetch(before)).status).toBe(404);
+    expect((await world.call("/v1/apps/before")).status).toBe(404);
   });
 
   test("the router's own trouble with an app that runs", async () => {

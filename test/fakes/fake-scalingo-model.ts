@@ -93,7 +93,7 @@ export interface ScalingoApp {
   readonly domains: { readonly id: string; readonly name: string; readonly canonical: boolean }[];
   /** Newest first. */
   readonly deployments: Deployment[];
-  readonly name: string;
+  name: string;
   containers: Container[];
   status: AppStatus;
   /** Shown instead of `status`: a word of tomorrow. */

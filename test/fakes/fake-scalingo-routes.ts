@@ -17,6 +17,7 @@ import {
   operationJson,
 } from "./fake-scalingo-json.ts";
 import type { ScalingoApp, World } from "./fake-scalingo-model.ts";
+import { answerRestart } from "./fake-scalingo-restart.ts";
 import { answerScale } from "./fake-scalingo-scale.ts";
 import { checkQuery } from "./request-checks.ts";
 
@@ -141,6 +142,17 @@ function operationRoutes(state: State): Route[] {
         return withApp(state, call, (app) => answerScaleCall(state, app, call));
       },
     },
+    {
+      kind: "restart",
+      method: "POST",
+      path: "/v1/apps/:app/restart",
+      answer(call) {
+        checkQuery(call);
+        return withApp(state, call, (app) =>
+          answerRestart(state.world, app, { call, locationOf: locationOf(state, app, call) }),
+        );
+      },
+    },
   ];
 }
 
@@ -170,13 +182,24 @@ function withApp(state: State, call: Call, answer: (app: ScalingoApp) => FakeAns
 
 function answerScaleCall(state: State, app: ScalingoApp, call: Call): FakeAnswer {
   const { mayDisableAutoscalers = false, saysNoChangeFirst = false } = state.options;
-  const { rewriteLocation = (url) => url } = state.options;
-  const locationOf = (operationId: string) =>
-    rewriteLocation(`${new URL(call.url).origin}/v1/apps/${app.name}/operations/${operationId}`);
-  const rules = { mayDisableAutoscalers, saysNoChangeFirst, locationOf };
+  const rules = {
+    mayDisableAutoscalers,
+    saysNoChangeFirst,
+    locationOf: locationOf(state, app, call),
+  };
   const answer = answerScale(state.world, app, { call, rules });
   state.scalesInFlightPeak = Math.max(state.scalesInFlightPeak, state.world.scalesInFlight());
   return answer;
+}
+
+/** What the `Location` of an operation of this app is. */
+function locationOf(
+  { options: { rewriteLocation = (url) => url } }: State,
+  app: ScalingoApp,
+  call: Call,
+): (operationId: string) => string {
+  const { origin } = new URL(call.url);
+  return (id) => rewriteLocation(`${origin}/v1/apps/${app.name}/operations/${id}`);
 }
 
 function deploymentsPage(call: Call, app: ScalingoApp): FakeAnswer {

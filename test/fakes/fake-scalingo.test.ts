@@ -421,7 +421,7 @@ describe("scale", () => {
       body: '{"containers":[{"name":"web","amount":0}]}',
     });
     await world.call("/v1/apps?per_page=100");
-    expect((await world.call("/v1/apps/demo/restart", { scope: ["web"] })).status).toBe(404);
+    expect((await world.call("/v1/apps/demo/stop", {})).status).toBe(404);
     expect((await world.call("/v1/apps/demo/deployments?page=0")).status).toBe(200);
     expect(scalingo.violations.map((text) => text.replace(/^.*?: .*?: /, ""))).toEqual([
       'accept is "*/*", not /^application\\/json\\b/i',

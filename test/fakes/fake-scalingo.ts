@@ -65,7 +65,7 @@ export interface FakeScalingoOptions extends Answering {
 export interface FakeScalingo extends AsyncDisposable {
   /**
    * All region APIs. Kinds of calls: `apps.list`, `apps.read`, `formation.read`, `containers.read`, `scale`,
-   * `operations.read`, `deployments.list`, `domains.list`, `autoscalers.list`.
+   * `restart`, `operations.read`, `deployments.list`, `domains.list`, `autoscalers.list`.
    */
   readonly api: FakeApi;
   /** The authentication API. Kinds of calls: `tokens.exchange`, `regions.list`. */

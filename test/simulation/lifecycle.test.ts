@@ -43,7 +43,7 @@ async function act(world: World, chance: Chance): Promise<void> {
   const platform = chance.oneOf(world.platforms);
   const machine = chance.oneOf([...platform.machines.values()]);
   const { id } = machine;
-  const roll = chance.between(1, 110);
+  const roll = chance.between(1, 113);
   if (roll <= 30) {
     const count = chance.oneOf([1, 1, 2, 20]);
     for (let n = 0; n < count; n += 1) {
@@ -67,6 +67,7 @@ async function act(world: World, chance: Chance): Promise<void> {
   else if (roll <= 104) rename(machine, chance);
   else if (roll <= 105) platform.remove(id);
   else if (roll <= 107) platform.create(id);
+  else if (roll <= 110) machine.isHidden = !machine.isHidden;
   else world.setRule(chance.oneOf(NAMES), chance.oneOf([null, "first", "second"]));
 }
 
@@ -81,6 +82,7 @@ async function settleDown(world: World, clock: VirtualClock): Promise<readonly s
   for (const platform of world.platforms) platform.listFails = false;
   for (const machine of machines) {
     machine.deploying = false;
+    machine.isHidden = false;
     machine.wakeScript = "quick";
     machine.sleepScript = "works";
   }

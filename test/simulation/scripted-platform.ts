@@ -4,7 +4,14 @@ import type { Snapshot } from "../../src/app.ts";
 import { targetOf } from "../../src/app.ts";
 import type { Clock } from "../../src/clock.ts";
 import { sleep } from "../../src/clock.ts";
-import type { Listing, Notice, Observation, Provider, Step } from "../../src/providers/provider.ts";
+import type {
+  Listing,
+  Notice,
+  Observation,
+  Provider,
+  Step,
+  Watcher,
+} from "../../src/providers/provider.ts";
 import { ProviderError } from "../../src/providers/provider.ts";
 import type { Chance } from "../support/random.ts";
 
@@ -38,6 +45,8 @@ export interface Machine {
   /** The next list leaves it out. */
   slips: boolean;
   slippedMs: number;
+  /** The part of the platform that it is in does not answer when apps are listed. */
+  isHidden: boolean;
   /** Somebody has deleted it on the platform. */
   isGone: boolean;
   /** A wake was taken that nobody heard of, and nobody has looked since. */
@@ -109,6 +118,7 @@ export function createScriptedPlatform(deps: {
       aliases,
       slips: false,
       slippedMs: Number.NEGATIVE_INFINITY,
+      isHidden: false,
       isGone: false,
       wokeUnseen: false,
       quantities: zeros(RUNNING),
@@ -231,8 +241,10 @@ export function createScriptedPlatform(deps: {
           it.operations -= 1;
         }
       }
+      let unlisted: ReadonlySet<string> = new Set();
       return {
         name,
+        whyUnlisted: (id) => (unlisted.has(id) ? "a part of the platform does not answer" : null),
         capabilities: {
           listsDeclaredApps: false,
           listHasState,
@@ -250,9 +262,11 @@ export function createScriptedPlatform(deps: {
               sleepsByItself: false,
             }),
           );
+          const hidden = [...machines.values()].filter(({ isHidden }) => isHidden);
           // The picture is taken now and arrives later: by then it may be stale.
           await call(signal, 2000);
           if (platform.listFails) throw new ProviderError("unavailable", "503 from the platform");
+          unlisted = new Set(hidden.map(({ id }) => id));
           return picture;
         },
         async observe(id, signal) {
@@ -302,9 +316,9 @@ export function createScriptedPlatform(deps: {
         },
         ...(watches
           ? {
-              watch(onNotice: (notice: Notice) => void) {
+              watch(watcher: Watcher) {
                 const listener = (notice: Notice) => {
-                  if (isAlive()) onNotice(notice);
+                  if (isAlive()) watcher.notice(notice);
                 };
                 listeners.add(listener);
                 return () => listeners.delete(listener);
@@ -358,7 +372,7 @@ export function createScriptedPlatform(deps: {
 
   /** Whether the list that is made now has it. */
   function isListed(it: Machine): boolean {
-    if (it.isGone) return false;
+    if (it.isGone || it.isHidden) return false;
     if (!it.slips) return true;
     it.slips = false;
     it.slippedMs = clock.now();

@@ -73,6 +73,7 @@ function storyAppOf(fake: FakeCleverCloud, app: CleverControl): StoryApp {
     beginDeploy: () => app.beginDeploy(),
     endDeploy: () => app.finishDeploy(),
     failNextWake: () => app.failNextStart(),
+    rename: (name) => app.rename(name),
     delete: () => fake.deleteApp(app),
   };
 }

@@ -70,6 +70,7 @@ function storyAppOf(app: HerokuControl, remove: () => void): StoryApp {
     beginDeploy: () => app.beginDeploy(),
     endDeploy: () => app.finishDeploy(),
     failNextWake: () => app.nextBoots({ outcome: "crashes" }),
+    rename: (name) => app.rename(name),
     delete: remove,
   };
 }

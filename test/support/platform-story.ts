@@ -1,7 +1,7 @@
 /** The whole story of a platform, played through the compiled program against the platform's fake. */
 
 import { expect, test } from "bun:test";
-import { eventually, type RunningPaastis, startPaastis } from "./start-paastis.ts";
+import { eventually, type LogLine, type RunningPaastis, startPaastis } from "./start-paastis.ts";
 
 /** Process type -> how many of it the platform is told to run; platforms without types have `web` alone. */
 export type StoryFormation = Readonly<Record<string, number>>;
@@ -17,6 +17,8 @@ export interface StoryApp {
   /** Somebody's deployment begins, and goes on until `endDeploy`; what ran goes on. */
   beginDeploy(): void;
   endDeploy(): void;
+  /** It gets another name, and with it another key; left out: the platform cannot do that. */
+  rename?(name: string): void;
   /** Its next start fails as the platform reports it. */
   failNextWake(): void;
   /** Gone for good. */
@@ -194,8 +196,7 @@ async function expiry({ platform, start }: Told): Promise<void> {
   expect(await statusOf(paastis, app.key)).toBe(200);
   platform.expireTokens();
   await sweeps(paastis, 2);
-  const complaints = paastis.lines.filter(({ level }) => level === "error" || level === "warn");
-  expect(complaints).toEqual([]);
+  expect(complaints(paastis)).toEqual([]);
 }
 
 async function refusal({ platform, start }: Told): Promise<void> {
@@ -206,13 +207,16 @@ async function refusal({ platform, start }: Told): Promise<void> {
   platform.revoke();
   await paastis.untilLine(({ level }) => level === "error");
   const before = platform.calls.all;
-  const from = paastis.lines.length;
   await sweeps(paastis, 3);
   expect(await statusOf(paastis, up.key)).toBe(200);
-  expect(paastis.lines.slice(from).filter(({ level }) => level === "error")).toEqual([]);
+  expect(complaints(paastis)).toHaveLength(1);
   expect(platform.calls.all).toBe(before);
+  const far = { "x-forwarded-for": "203.0.113.9" };
+  const body = await (await paastis.get(down.key, { headers: far })).text();
+  expect(body).toContain("its platform refused the call; the log of Paastis says why");
+  expect(body).not.toMatch(/token|credential|\[request|Sozu|401/i);
   platform.accept();
-  expect(await statusOf(paastis, down.key)).toBe(200);
+  await eventually("it wakes again", async () => (await statusOf(paastis, down.key)) === 200);
 }
 
 async function rateLimit({ platform, start }: Told): Promise<void> {
@@ -240,6 +244,8 @@ async function outage({ platform, start }: Told): Promise<void> {
   for (let count = 0; count < 20; count += 1) expect(await statusOf(paastis, up.key)).toBe(200);
   expect((await paastis.get(down.key)).status).toBe(503);
   expect(paastis.events(up.key)).not.toContain("APP_STOPPED");
+  const aboutAll = complaints(paastis).filter(({ app }) => app === undefined);
+  expect(aboutAll.map(({ msg }) => msg)).toHaveLength(1);
   await platform.comeUp();
   await eventually("it wakes again", async () => (await statusOf(paastis, down.key)) === 200);
 }
@@ -292,6 +298,11 @@ async function statusOf(paastis: RunningPaastis, key: string): Promise<number> {
   const answer = await paastis.get(key);
   await answer.arrayBuffer();
   return answer.status;
+}
+
+/** What an operator would look into. */
+function complaints(paastis: RunningPaastis): readonly LogLine[] {
+  return paastis.lines.filter(({ level }) => level === "error" || level === "warn");
 }
 
 /** Waits for so many sweeps from now on. */

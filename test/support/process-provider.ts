@@ -78,7 +78,7 @@ export async function testedProvider(
     log,
   });
   const notices: Notice[] = [];
-  provider.watch?.((notice) => notices.push(notice));
+  provider.watch?.({ notice: (notice) => notices.push(notice), listAgain: () => undefined });
   const { signal } = new AbortController();
   const output = (app: string) =>
     lines.filter((line) => line.fields.app === app && line.fields.stream).map((l) => l.message);

@@ -31,6 +31,7 @@ export function sampleApp(key = "shop", changes: Partial<App> = {}): App {
     ref: { provider: "stub", id: key },
     key,
     sleepsByItself: false,
+    settings: null,
     firstSeenMs: SAMPLE_START_MS,
     policy: samplePolicy(),
     state: { kind: "asleep", sinceMs: SAMPLE_START_MS },

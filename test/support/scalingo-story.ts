@@ -40,7 +40,7 @@ export async function startScalingoStory(): Promise<StoryPlatform> {
       return {
         all: fake.api.count(),
         lists: fake.api.count("apps.list"),
-        writes: fake.api.count("scale"),
+        writes: fake.api.count("scale") + fake.api.count("restart"),
       };
     },
     loseNextWriteAnswer: () => fake.api.fail("scale", resetsAfter()),
@@ -79,6 +79,7 @@ function storyAppOf(
     beginDeploy: () => app.beginDeploy("building"),
     endDeploy: () => app.finishDeploy(),
     failNextWake: () => app.nextBoots({ outcome: "error" }),
+    rename: (name) => app.rename(name),
     delete: platform.delete,
   };
 }

@@ -10,6 +10,7 @@ import type {
   RequestHandler,
   RequestHead,
 } from "../../src/engines/engine.ts";
+import { ANSWER_CODES } from "../../src/errors.ts";
 
 export interface ScriptedHandler extends RequestHandler {
   /** Exchanges handed out and not handed back. */
@@ -104,8 +105,7 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
       return script.failed?.(failure, exchange) ?? textAnswer(502, failure.kind);
     },
     release: back,
-    refuse: (code, why) =>
-      textAnswer(code === "method_refused" ? 405 : 400, `${code}: ${why}`).answer,
+    refuse: (code, why) => textAnswer(ANSWER_CODES[code].status, `${code}: ${why}`).answer,
   };
   return handler;
 }
@@ -120,6 +120,7 @@ function appOf(policy: Partial<Policy>): App {
     ref: { provider: "process", id: "shop" },
     key: "shop",
     sleepsByItself: false,
+    settings: null,
     firstSeenMs: 0,
     policy: {
       maxIdleMs: null,

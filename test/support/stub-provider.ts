@@ -1,6 +1,11 @@
 /** A provider without a platform: apps are up or down at once, and each call can be scripted. */
 
-import { type Notice, type Provider, ProviderError } from "../../src/providers/provider.ts";
+import {
+  type Notice,
+  type Provider,
+  ProviderError,
+  type Watcher,
+} from "../../src/providers/provider.ts";
 import { sampleTarget } from "./sample-app.ts";
 
 /** The calls a test can take over. */
@@ -94,9 +99,9 @@ export function createStubProvider(
     ...(isDownAnswer === undefined ? {} : { isDownAnswer }),
     ...(watches
       ? {
-          watch(onNotice: (notice: Notice) => void) {
-            listeners.add(onNotice);
-            return () => listeners.delete(onNotice);
+          watch(watcher: Watcher) {
+            listeners.add(watcher.notice);
+            return () => listeners.delete(watcher.notice);
           },
         }
       : {}),

@@ -1,0 +1,106 @@
+/** Small web apps in containers of a real engine, made of busybox. */
+
+import { API, type EngineClient } from "./engine-client.ts";
+
+/** An engine, real or of a kind, that has an image and a network. */
+export interface AppEngine extends EngineClient {
+  readonly image: string;
+  readonly network: string;
+}
+
+/** What an app is like. */
+export interface NewEngineApp {
+  /** Beside `paastis.enable`. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** From the start of its program until it listens, in seconds; default 0. */
+  readonly bootSeconds?: number;
+  /** Published on 127.0.0.1, any port; default true. */
+  readonly isPublished?: boolean;
+  /** Probed five times a second: whether it has written its page. */
+  readonly hasHealthcheck?: boolean;
+  /** More of `HostConfig`. */
+  readonly host?: Readonly<Record<string, unknown>>;
+}
+
+/** Answers `<name> <when it began to listen, in seconds>`, and ends at SIGTERM. */
+const PROGRAM = `
+trap 'exit 0' TERM
+sleep "$BOOT"
+echo "$NAME $(echo | ts %.s)" >/www/index.html
+httpd -f -p 8080 -h /www &
+wait`;
+
+/** Created, not started. @returns its id */
+export async function createApp(
+  engine: AppEngine,
+  name: string,
+  app: NewEngineApp = {},
+): Promise<string> {
+  const { labels = {}, bootSeconds = 0, isPublished = true, host = {} } = app;
+  const bindings = { "8080/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] };
+  const answer = await engine.call("POST", `${API}/containers/create?name=${name}`, {
+    Image: engine.image,
+    Cmd: ["/bin/sh", "-c", PROGRAM],
+    Env: [`NAME=${name}`, `BOOT=${bootSeconds}`, "PATH=/bin"],
+    Labels: { "paastis.enable": "true", ...labels },
+    ExposedPorts: { "8080/tcp": {} },
+    ...(app.hasHealthcheck === true ? { Healthcheck: HEALTHCHECK } : {}),
+    HostConfig: {
+      NetworkMode: engine.network,
+      ...(isPublished ? { PortBindings: bindings } : {}),
+      ...host,
+    },
+  });
+  if (answer.status !== 201) throw new Error(`${name}: ${answer.text}`);
+  return String(answer.body.Id);
+}
+
+const HEALTHCHECK = {
+  Test: ["CMD", "/bin/cat", "/www/index.html"],
+  Interval: 200e6,
+  Timeout: 5e9,
+  Retries: 50,
+};
+
+/** What Compose would write on a container of a project. */
+export function composeLabels(
+  project: string,
+  service: string,
+  dependsOn: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const depends = Object.entries(dependsOn).map(
+    ([name, condition]) => `${name}:${condition}:false`,
+  );
+  return {
+    "com.docker.compose.project": project,
+    "com.docker.compose.service": service,
+    "com.docker.compose.container-number": "1",
+    "com.docker.compose.oneoff": "False",
+    "com.docker.compose.depends_on": depends.join(","),
+  };
+}
+
+/** An order; @throws when the engine refuses it */
+export async function order(engine: EngineClient, name: string, what: string): Promise<void> {
+  const answer = await engine.call("POST", `${API}/containers/${name}/${what}`);
+  if (answer.status >= 400) throw new Error(`${what} ${name}: ${answer.text}`);
+}
+
+/** What the engine says of its state: `running`, `exited`, `paused`. */
+export async function statusOf(engine: EngineClient, name: string): Promise<string> {
+  const answer = await engine.call("GET", `${API}/containers/${name}/json`);
+  if (answer.status !== 200) throw new Error(`${name}: ${answer.text}`);
+  return String(answer.body.State.Status);
+}
+
+/** Gone, whatever it does. */
+export async function removeApp(engine: EngineClient, name: string): Promise<void> {
+  await engine.call("DELETE", `${API}/containers/${name}?force=true`);
+}
+
+/** All containers of the engine are gone. */
+export async function removeAllApps(engine: EngineClient): Promise<void> {
+  const { body } = await engine.call("GET", `${API}/containers/json?all=true`);
+  const ids: string[] = body.map(({ Id }: { Id: string }) => Id);
+  await Promise.all(ids.map((id) => removeApp(engine, id)));
+}
