@@ -217,7 +217,7 @@ export const VARIABLES = {
     name: "SHOW_APP_OUTPUT",
     parser: oneOf(["local", "always", "never"]),
     fallback: "local",
-    doc: "Who sees the last output of an app that failed; local: clients on this machine, not through a proxy.",
+    doc: "Who reads the whole reason when an app cannot be woken: what its platform said, the last probe, its last output; local: clients on this machine, not through a proxy.",
   }),
   upstreamConnectTimeoutMs: variable({
     name: "UPSTREAM_CONNECT_TIMEOUT_MS",
