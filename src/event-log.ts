@@ -59,10 +59,13 @@ export function logEvents(log: Log): (event: PaastisEvent) => void {
   };
 }
 
-/** An app that every sweep would put to sleep, and that stays awake each time for the same reason, is told of once. */
+/** What happens again with every sweep to an app that should sleep, and that stays awake each time. */
+const REPEATED: readonly EventName[] = ["APP_STOP_CANCELLED", "APP_STOP_VETOED", "HOOK_FAILED"];
+
+/** An app that stays awake each time for the same reason is told of once. */
 function isNewsOf(said: LastSaid, { app, isQuiet, name, reason }: PaastisEvent): boolean {
   if (isQuiet === true) return false;
-  if (name === "APP_STOP_CANCELLED") return said.isNews(app, withoutFigures(reason));
-  said.isOver(app);
+  if (REPEATED.includes(name)) return said.isNews(`${name} ${app}`, withoutFigures(reason));
+  for (const repeated of REPEATED) said.isOver(`${repeated} ${app}`);
   return true;
 }

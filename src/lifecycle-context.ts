@@ -56,7 +56,10 @@ export interface Run {
   sleep: Promise<SleepOutcome> | null;
   /** Somebody has asked for a wake since that sleep began: it is called off where it still can be. */
   isWanted: boolean;
-  /** Ends what that sleep waits for before the platform is asked to stop the app; `null` while it does not. */
+  /**
+   * Calls that sleep off: ends what it waits for before the platform is asked to stop the app, and a stop that was not
+   * sent yet. `null` before and after.
+   */
   callOff: AbortController | null;
   /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
   abort: AbortController | null;

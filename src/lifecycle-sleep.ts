@@ -49,7 +49,7 @@ interface Sleep extends SleepOrder {
   readonly signal: AbortSignal;
   /** When the signal aborts, ms since the epoch. */
   readonly untilMs: number;
-  /** Aborted as soon as somebody wants the app. */
+  /** Aborted as soon as the app is to stay up. */
   readonly callOff: AbortSignal;
 }
 
@@ -132,9 +132,9 @@ async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
 function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
   if (context.closing.signal.aborted) return "Paastis is shutting down";
   if (app.state.kind !== "draining" && app.state.kind !== "awake") return `it is ${app.state.kind}`;
+  if (!context.isReachable(app)) return "another app has its key now";
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
-  if (!context.isReachable(app)) return "another app has its key now";
   if (runOf(context, app).isWanted) return "it was asked for";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }

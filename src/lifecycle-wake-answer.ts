@@ -150,7 +150,8 @@ export async function untilAnswers(
     });
     return target;
   } catch (error) {
-    if (!wake.signal.aborted && !absence.signal.aborted) throw error;
+    // What a platform said meanwhile must stay what it is: visitors may read sentences of ours.
+    if (error !== wake.signal.reason && error !== absence.signal.reason) throw error;
     throw new Error(`${messageOf(error)}${LAST_PROBE}${addressOf(target)}: ${saw}`, {
       cause: error,
     });

@@ -47,7 +47,7 @@ export interface Lifecycle {
    * the app has moved on to another target or another state since.
    */
   targetIsDown(app: App, target: Target, cause: Cause): void;
-  /** A request arrived: a sleep that has not yet reached the platform is called off, at once. */
+  /** The app must stay up after all: a sleep that has not yet reached the platform is called off, at once. */
   cancelDrain(app: App): void;
   /** Puts an awake app to sleep, unless it is in use or a hook says no. Joins a sleep under way. Never rejects. */
   sleep(app: App, order: SleepOrder): Promise<SleepOutcome>;
@@ -87,7 +87,11 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   return {
     wake: (app, cause) => wake(context, app, cause),
     targetIsDown: (app, target, cause) => targetIsDown(context, app, { target, cause }),
-    cancelDrain: (app) => cancelDrain(context, app),
+    cancelDrain(app) {
+      cancelDrain(context, app);
+      // A stop may still wait for its turn.
+      runOf(context, app).callOff?.abort(new Error("it is to stay up"));
+    },
     sleep: (app, order) => putToSleep(context, app, order),
     observe: (app, seen) => observe(context, app, seen),
     locate(app, target) {

@@ -37,7 +37,7 @@ export function adviseWithoutApps(about: {
   }
   return {
     isWarning: completeness === "stuck",
-    message: `there is no app yet: the first list of ${names} has not come`,
+    message: `there is no app yet: the first list of ${names} has not come in full`,
     next: "apps are found by themselves as soon as it comes; `paastis check --online` tries the credentials",
   };
 }

@@ -20,7 +20,7 @@ export interface ListAnswer {
   readonly isFirst: boolean;
 }
 
-/** How far the asking is. `stuck`: some provider has not answered yet, and nobody knows when it will. */
+/** How far the asking is. `stuck`: some provider, or a part of one, has not answered yet, and nobody knows when it will. */
 export type Completeness = "complete" | "starting" | "stuck";
 
 /** Asks providers for their apps. */
@@ -29,7 +29,7 @@ export interface ProviderLists {
   askAll(cause: Cause): Promise<void>;
   /** Asks one provider soon. However often it is said, it is asked once. */
   askSoon(provider: string): void;
-  /** Whether every provider has answered at least once, or what keeps them from it. */
+  /** Whether every provider has answered at least once, and every part of it, or what keeps them from it. */
   completeness(): Completeness;
   /** Why the latest list of a provider failed; `null` when it did not. */
   troubleOf(provider: string): string | null;
@@ -58,6 +58,8 @@ interface ListsContext extends ProviderListsDeps {
   /** What settles after the first answer or failure of each. */
   readonly turns: ReadonlyMap<Provider, PromiseWithResolvers<void>>;
   readonly answered: Set<string>;
+  /** Those of which every part has answered at least once. */
+  readonly whole: Set<string>;
   readonly troubles: Map<string, string>;
   /** How often providers were asked so far. */
   asked: number;
@@ -98,6 +100,7 @@ export function createProviderLists(deps: ProviderListsDeps): ProviderLists {
     said: new Map(),
     turns: new Map(providers.map((provider) => [provider, Promise.withResolvers<void>()])),
     answered: new Set(),
+    whole: new Set(),
     troubles: new Map(),
     asked: 0,
     newest: new Map(),
@@ -124,11 +127,13 @@ function completeness({
   providers,
   startedMs,
   troubles,
+  whole,
 }: ListsContext): Completeness {
-  const open = providers.filter(({ name }) => !answered.has(name));
+  const open = providers.filter(({ name }) => !whole.has(name));
   if (open.length === 0) return "complete";
   const isLate = clock.now() - startedMs >= STARTING_MS;
-  return isLate || open.some(({ name }) => troubles.has(name)) ? "stuck" : "starting";
+  const isStuck = ({ name }: Provider) => troubles.has(name) || answered.has(name);
+  return isLate || open.some(isStuck) ? "stuck" : "starting";
 }
 
 async function ask(context: ListsContext, provider: Provider, cause: Cause): Promise<void> {
@@ -152,6 +157,7 @@ async function ask(context: ListsContext, provider: Provider, cause: Cause): Pro
     const isFirst = !context.answered.has(provider.name);
     const added = await context.onList(provider, { listings, states, cause, isFirst });
     context.answered.add(provider.name);
+    if (provider.isWhole?.() !== false) context.whole.add(provider.name);
     if (isFirst) sayFound(context, provider, { apps: listings.length, added });
   } catch (error) {
     if (!signal.aborted) inTrouble(context, provider, error);
@@ -234,7 +240,7 @@ function askSoon(context: ListsContext, name: string): void {
   const nextMs = (context.askedMs.get(name) ?? 0) + listPauseMs;
   const work = () => {
     soon.delete(name);
-    void ask(context, provider, { kind: "outside", detail: "an app seems to be gone" });
+    void ask(context, provider, { kind: "outside", detail: `something has changed on ${name}` });
   };
   soon.set(name, clock.after(Math.max(Math.min(SOON_MS, listPauseMs), nextMs - clock.now()), work));
 }

@@ -34,7 +34,7 @@ export interface Reconciler {
   askSoon(provider: string): void;
   /** Gives every app its key and its policy anew: the rules have changed. */
   applyPolicies(): void;
-  /** Whether every provider has answered at least once, or what keeps them from it. */
+  /** Whether every provider has answered at least once, and every part of it, or what keeps them from it. */
   completeness(): Completeness;
   /** Why the latest list of a provider failed; `null` when it did not. Its apps are not put to sleep meanwhile. */
   troubleOf(provider: string): string | null;

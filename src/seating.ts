@@ -1,7 +1,7 @@
 /** Gives every app we know its key, as often as apps, their names, or the rules change. */
 
 import { isDeepStrictEqual } from "node:util";
-import type { Activity } from "./activity.ts";
+import { type Activity, isInUse, unusedSinceMs } from "./activity.ts";
 import type { App, Policy } from "./app.ts";
 import { refKey } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
@@ -127,7 +127,7 @@ function inLowerCase(wanted: Wanted): Wanted {
 function settle(context: SeatingContext): void {
   const { table, activity, lifecycle } = context;
   context.isChanged = false;
-  const seatedBefore = new Set(table.all());
+  const unusedBefore = new Map(table.all().map((app) => [app, unusedSinceMs(app)]));
   const keysBefore = table.known().map((app) => [app, app.key] as const);
   const contenders = context.providers.flatMap((provider) => contendersOf(context, provider));
   const seats = assignSeats(contenders, context.seatRuleOf ?? (() => null));
@@ -141,8 +141,13 @@ function settle(context: SeatingContext): void {
   for (const [app, key] of keysBefore) if (app.key !== key) context.onRenamed(app);
   const seated = new Set(table.all());
   // Nobody could ask for it: it has not been idle so long because nobody wanted it.
-  for (const app of seated) if (!seatedBefore.has(app)) activity.restart(app);
-  for (const app of seatedBefore) if (!seated.has(app)) lifecycle.cancelDrain(app);
+  for (const app of seated) if (!unusedBefore.has(app)) activity.restart(app);
+  for (const [app, sinceMs] of unusedBefore) {
+    // By new links it may be used of late; only a stop that waits for its turn does not find that out by itself.
+    const isUsed = isInUse(app) || unusedSinceMs(app) > sinceMs;
+    const isWanted = app.state.kind === "stopping" && isUsed;
+    if (isWanted || !seated.has(app)) lifecycle.cancelDrain(app);
+  }
 }
 
 function contendersOf(context: SeatingContext, { name }: Provider): readonly Contender[] {

@@ -33,6 +33,8 @@ export interface ApiCall {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON with `content-type: application/json`; left out: no body. */
   readonly body?: unknown;
+  /** Sent as a form instead of `body`, as servers want it that give tokens. What stands in it counts as secret. */
+  readonly form?: Readonly<Record<string, string>>;
   /**
    * Doing it twice does no harm, so it is tried again after a failure. GET always is. Any other call is sent a
    * second time only when the first one certainly did nothing: it never left (connection refused, name without

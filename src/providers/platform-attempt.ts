@@ -12,7 +12,7 @@ export interface AttemptOrder {
   readonly url: URL;
   readonly method: string;
   readonly headers: Headers;
-  /** JSON; `null`: no body. */
+  /** JSON, or a form; `null`: no body. */
   readonly payload: string | null;
   /** Pieces of the credential, as `secretsOf` finds them. */
   readonly secrets: readonly string[];

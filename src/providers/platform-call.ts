@@ -26,13 +26,20 @@ export function addressOf(base: URL, call: ApiCall): URL {
   return url;
 }
 
+/** Pure. What the call carries; `null`: nothing. */
+export function payloadOf({ body, form }: ApiCall): string | null {
+  if (form !== undefined) return new URLSearchParams(form).toString();
+  return body === undefined ? null : JSON.stringify(body);
+}
+
 /** Pure. The headers of one attempt, later ones replacing earlier ones; `null` when one cannot be sent. */
 export function headersOf(
   call: ApiCall,
   credentials: Readonly<Record<string, string>>,
 ): Headers | null {
   const headers = new Headers({ accept: "application/json", "user-agent": "paastis" });
-  if (call.body !== undefined) headers.set("content-type", "application/json");
+  if (call.form !== undefined) headers.set("content-type", "application/x-www-form-urlencoded");
+  else if (call.body !== undefined) headers.set("content-type", "application/json");
   try {
     for (const [name, value] of Object.entries({ ...call.headers })) headers.set(name, value);
     for (const [name, value] of Object.entries(credentials)) headers.set(name, value);

@@ -40,7 +40,7 @@ export interface Obstacle {
 export interface Running {
   readonly call: ApiCall;
   readonly url: URL;
-  /** JSON; `null`: no body. */
+  /** JSON, or a form; `null`: no body. */
   readonly payload: string | null;
   /** Aborted with the ProviderError that the call then ends with. */
   readonly life: AbortController;

@@ -14,7 +14,7 @@ import {
 import type { ApiAnswer, ApiCall } from "./platform-api.ts";
 import { attempt } from "./platform-attempt.ts";
 import type { Entry } from "./platform-budget.ts";
-import { addressOf, backoffMs, headersOf, mayTryAgain } from "./platform-call.ts";
+import { addressOf, backoffMs, headersOf, mayTryAgain, payloadOf } from "./platform-call.ts";
 import type { CallContext, Running } from "./platform-context.ts";
 import {
   endTurn,
@@ -37,7 +37,7 @@ export async function sendCall(context: CallContext, call: ApiCall): Promise<Api
   const running: Running = {
     call,
     url: addressOf(context.base, call),
-    payload: call.body === undefined ? null : JSON.stringify(call.body),
+    payload: payloadOf(call),
     life: new AbortController(),
     isWaiting: true,
     tries: 0,
@@ -128,7 +128,7 @@ async function useTurn(
   turn: Turn,
 ): Promise<Outcome | "renewed"> {
   const credentials = await authorize(context, running, turn);
-  running.secrets = secretsOf(credentials);
+  running.secrets = secretsOf({ ...running.call.form, ...credentials });
   const wasUncertain = running.isUncertain;
   // From here until an answer says otherwise.
   running.isUncertain ||= running.call.method !== "GET";

@@ -128,6 +128,8 @@ export interface Provider {
    * is not missing. `null`: the list is to be believed; left out: it always is.
    */
   whyUnlisted?(id: string): string | null;
+  /** Whether each part of the platform has answered a list at least once. Left out: it has as soon as a list came. */
+  isWhole?(): boolean;
   /** One fresh look at one app. */
   observe(id: string, signal: AbortSignal): Promise<Observation>;
   /** What `wake` will need later. Taken and stored before every `sleep`. */

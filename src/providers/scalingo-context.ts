@@ -3,6 +3,7 @@
 import type { Clock } from "../clock.ts";
 import type { ScalingoConfig } from "../config.ts";
 import type { ApiAnswer, ApiCall, Urgency } from "./platform-api.ts";
+import type { Sleeping } from "./platform-sleeping.ts";
 import { type Observation, type Phase, ProviderError } from "./provider.ts";
 import type { ScalingoApi } from "./scalingo-api.ts";
 import {
@@ -23,8 +24,8 @@ export interface ScalingoContext {
   readonly turns: ScaleTurns;
   /** Apps that were seen, by id. */
   readonly known: Map<string, KnownApp>;
-  /** Apps that are being put to sleep, by id, and until when that is believed: a wake waits for its end. */
-  readonly sleeping: Map<string, number>;
+  /** Apps that are being put to sleep. */
+  readonly sleeping: Sleeping;
   /** Apps that are not put to sleep, by id: found out when somebody wanted to, and believed for a while. */
   readonly unmanaged: Map<string, { readonly why: string; readonly untilMs: number }>;
 }

@@ -17,6 +17,8 @@ export interface RegionLists {
   fetch(signal: AbortSignal): Promise<readonly Listing[]>;
   /** Why the newest list cannot know of this app: its region did not answer. `null`: it did. */
   whyUnlisted(id: string): string | null;
+  /** Whether every region has answered at least once. */
+  isWhole(): boolean;
 }
 
 interface State {
@@ -51,6 +53,7 @@ export function createRegionLists(context: ScalingoContext, log: Log): RegionLis
   return {
     fetch: (signal) => fetchAll(state, signal),
     whyUnlisted: (id) => state.silent.get(regionIn(id)) ?? null,
+    isWhole: () => config.regions.every((region) => state.listed.has(region)),
   };
 }
 

@@ -38,8 +38,6 @@ export interface SleepContext extends ScalingoContext {
 
 /** How long it is believed that an app cannot be put to sleep, ms. */
 const UNMANAGED_MS = 10 * 60_000;
-/** Whoever has not looked for so long does not follow a sleep any more, ms. */
-const FORGOTTEN_MS = 15_000;
 /** A stop that takes long is looked at ever more seldom, at least so often, ms. */
 const POLL_LAST_MS = 5_000;
 /** So long an app that was seen asleep at the end of its sleep needs no other look, ms. */
@@ -109,7 +107,7 @@ export async function sleep(
 ): Promise<Step> {
   placeOf(order.id);
   context.seen.delete(order.id);
-  return await whileSleeping(context, order.id, async () => {
+  return await context.sleeping.during(order.id, async () => {
     const formation = formationOf(snapshot) ?? (await fetchFormation(context, order));
     try {
       return await takeDown(context, order, formation);
@@ -146,33 +144,10 @@ export function callOff(context: SleepContext, id: string): void {
   else if (!context.sleeping.has(id)) context.turns.give(id);
 }
 
-/** The core waits for the one before it asks for the other; others may not. */
-async function whileSleeping(
-  context: SleepContext,
-  id: string,
-  work: () => Promise<Step>,
-): Promise<Step> {
-  context.sleeping.set(id, Number.POSITIVE_INFINITY);
-  try {
-    const step = await work();
-    if (step.done) context.sleeping.delete(id);
-    else context.sleeping.set(id, context.clock.now() + FORGOTTEN_MS);
-    return step;
-  } catch (error) {
-    context.sleeping.delete(id);
-    throw error;
-  }
-}
-
-/** Whether a sleep of this app is under way. */
-export function isSleeping({ sleeping, clock }: ScalingoContext, id: string): boolean {
-  return (sleeping.get(id) ?? 0) > clock.now();
-}
-
 /** Looks how far a sleep is. */
 export function followSleep(context: SleepContext, order: AppOrder, job: ScaleJob): Promise<Step> {
   const { id } = order;
-  return whileSleeping(context, id, () =>
+  return context.sleeping.during(id, () =>
     follow(context, { id, job }, () => look(context, order, job)),
   );
 }

@@ -23,7 +23,6 @@ import {
   POLL_MS,
   readProgress,
 } from "./scalingo-scale.ts";
-import { isSleeping } from "./scalingo-sleep.ts";
 import { isBusy, type ScalingoApp } from "./scalingo-state.ts";
 
 /**
@@ -37,7 +36,7 @@ export async function wake(
   snapshot: Snapshot | null,
 ): Promise<Step> {
   const { id, signal } = order;
-  if (isSleeping(context, id)) return goOn(newJob(context, "wake", snapshot), POLL_MS);
+  if (context.sleeping.has(id)) return goOn(newJob(context, "wake", snapshot), POLL_MS);
   await context.turns.take(id, "wake", signal);
   let isSent = false;
   try {

@@ -2,6 +2,7 @@
 
 import { throwIfAborted } from "./abortable.ts";
 import type { Urgency } from "./platform-api.ts";
+import { createSleeping } from "./platform-sleeping.ts";
 import type { AccountReport, Listing, Observation, Provider } from "./provider.ts";
 import { createScalingoApi, type ScalingoApiDeps } from "./scalingo-api.ts";
 import {
@@ -40,7 +41,7 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
   const context: SleepContext = {
     ...{ config, clock, api, turns },
     known: new Map(),
-    sleeping: new Map(),
+    sleeping: createSleeping(clock),
     unmanaged: new Map(),
     stops: new Map(),
     seen: new Map(),
@@ -58,6 +59,7 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
     },
     list: (signal) => list(lists, signal),
     whyUnlisted: lists.whyUnlisted,
+    isWhole: lists.isWhole,
     observe: (id, signal) => observe(context, id, signal),
     async takeSnapshot(id, signal) {
       throwIfAborted(signal, `taking a snapshot of ${id}`);

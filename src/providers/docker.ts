@@ -1,0 +1,149 @@
+/** The provider of apps on Docker, or Podman: containers that carry the label `paastis.enable=true`. */
+
+import type { Clock } from "../clock.ts";
+import type { DockerConfig } from "../config.ts";
+import type { Log } from "../log.ts";
+import { throwIfAborted } from "./abortable.ts";
+import { createEngineApi } from "./docker-api.ts";
+import { askVersion } from "./docker-calls.ts";
+import { createNudges, createTurns, type DockerContext } from "./docker-context.ts";
+import type { DockerApp } from "./docker-groups.ts";
+import { fieldsOf, textOf } from "./docker-json.ts";
+import { findApp, lookCloser, observeApp, observeApps, readApps } from "./docker-look.ts";
+import { createMemory, RECREATION_MS } from "./docker-memory.ts";
+import { sleepInTurn, snapshotOf } from "./docker-sleep.ts";
+import { WAKE_TIMEOUT_MS } from "./docker-state.ts";
+import { wakeInTurn } from "./docker-wake.ts";
+import { createWatch, type DockerWatch } from "./docker-watch.ts";
+import type { PlatformFetch } from "./platform-api.ts";
+import { createCondition } from "./platform-condition.ts";
+import type { AccountReport, Listing, Observation, Provider } from "./provider.ts";
+import { ProviderError } from "./provider.ts";
+
+/** Everything the provider is made of. */
+export interface DockerDeps {
+  readonly config: DockerConfig;
+  readonly clock: Clock;
+  /** 0 to 1, exclusive. */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly fetch: PlatformFetch;
+}
+
+/** Longest a sleep may take, ms; more where containers are given more. */
+const SLEEP_TIMEOUT_MS = 120_000;
+/** An engine is on this machine, or near it: it may be listed often, ms. */
+const LIST_PAUSE_MS = 500;
+
+/** Nothing is sent before the first call. */
+export function createDockerProvider(deps: DockerDeps): Provider {
+  const watch = createWatch(() => context);
+  const context = createContext(deps, (appId) => watch.look(appId));
+  const { memory, turns } = context;
+  return {
+    name: "docker",
+    capabilities: {
+      listsDeclaredApps: false,
+      listHasState: true,
+      wakeTimeoutMs: WAKE_TIMEOUT_MS,
+      get sleepTimeoutMs() {
+        return Math.max(SLEEP_TIMEOUT_MS, memory.longestStopMs);
+      },
+      // What boots slowly must not be killed in the middle of it: the next request finds it up.
+      sleepAfterFailedWake: false,
+      listPauseMs: LIST_PAUSE_MS,
+    },
+    list: (signal) => list(context, watch, signal),
+    whyUnlisted: (id) => whyUnlisted(context, id),
+    async observe(id, signal) {
+      throwIfAborted(signal, `observing ${id}`);
+      const app = await findApp(context, id, signal);
+      return await observeApp(context, await lookCloser(context, app, signal), signal);
+    },
+    takeSnapshot: (id, signal) => snapshotOf(context, id, signal),
+    wake: (id, snapshot, signal) =>
+      turns.take(id, () => wakeInTurn(context, id, { snapshot, signal }), {
+        signal,
+        what: `waking ${id}`,
+      }),
+    sleep: (id, snapshot, signal) =>
+      turns.take(id, () => sleepInTurn(context, id, { snapshot, signal }), {
+        signal,
+        what: `stopping ${id}`,
+      }),
+    async poll(id, operation, signal) {
+      throwIfAborted(signal, `waking ${id}`);
+      throw new ProviderError("invalid", `${id} has no operation ${operation.id} to ask for`);
+    },
+    watch: (watcher) => watch.add(watcher),
+    check: (signal) => check(context, signal),
+    async close() {
+      watch.close();
+      context.api.close();
+    },
+  };
+}
+
+function createContext(deps: DockerDeps, onTurnEnd: (appId: string) => void): DockerContext {
+  const { clock, log } = deps;
+  const trouble = createCondition({
+    bad: (fields, message) => log.warn(fields, message),
+    good: (fields, message) => log.info(fields, message),
+    fields: { provider: "docker" },
+    clock,
+  });
+  return {
+    ...deps,
+    api: createEngineApi({ ...deps, trouble }),
+    memory: createMemory(clock),
+    turns: createTurns(onTurnEnd),
+    nudges: createNudges(clock),
+  };
+}
+
+async function list(
+  context: DockerContext,
+  watch: DockerWatch,
+  signal: AbortSignal,
+): Promise<readonly Listing[]> {
+  throwIfAborted(signal, "listing the apps of the engine");
+  const apps = await readApps(context, signal);
+  const observations = await observeApps(context, apps.values(), { isCloser: false, signal });
+  watch.listed(observations);
+  return [...apps.values()].map((app) => listingOf(app, observations.get(app.id) ?? null));
+}
+
+function listingOf(app: DockerApp, observation: Observation | null): Listing {
+  const { id, key, aliases, settings } = app;
+  return {
+    ...{ id, key, aliases, observation, sleepsByItself: false },
+    ...(Object.keys(settings).length > 0 && { settings }),
+  };
+}
+
+function whyUnlisted({ clock, memory }: DockerContext, id: string): string | null {
+  const goneMs = memory.known(id)?.goneMs ?? null;
+  if (goneMs === null || clock.now() - goneMs >= RECREATION_MS) return null;
+  return "its containers were removed a moment ago, and may be about to be replaced";
+}
+
+async function check(
+  context: DockerContext,
+  signal: AbortSignal,
+): Promise<readonly AccountReport[]> {
+  throwIfAborted(signal, "asking the engine for its version");
+  const version = await askVersion(context.api, signal);
+  const apps = await readApps(context, signal);
+  const account = `${nameOf(version)} at ${context.api.address}`;
+  return [{ account, region: null, apps: apps.size, remaining: null }];
+}
+
+/** `Docker 27.5.1`, `Podman 4.3.1`. */
+function nameOf(version: unknown): string {
+  const { Components: components, Version: number } = fieldsOf(version);
+  const names = Array.isArray(components)
+    ? components.map((one) => textOf(fieldsOf(one).Name))
+    : [];
+  const name = names.some((one) => one.includes("Podman")) ? "Podman" : "Docker";
+  return `${name} ${textOf(number)}`.trim();
+}

@@ -1,0 +1,105 @@
+/** The provider of environments on Upsun, which are paused and resumed as a whole. */
+
+import { throwIfAborted } from "./abortable.ts";
+import type { Urgency } from "./platform-api.ts";
+import { createSleeping } from "./platform-sleeping.ts";
+import { type AccountReport, type Observation, type Provider, ProviderError } from "./provider.ts";
+import { type AppOrder, type Asked, createUpsunApi, type UpsunDeps } from "./upsun-api.ts";
+import { idOf, runningIn, type UpsunContext } from "./upsun-context.ts";
+import { jobOf } from "./upsun-job.ts";
+import { createProjectLists, type ProjectLists } from "./upsun-list.ts";
+import { observationOf } from "./upsun-state.ts";
+import { callOff, follow, refuseUnlessFree, sleep, wake } from "./upsun-steps.ts";
+
+/** All apps and services of the environment start anew. Not documented: tens of seconds to minutes. */
+const WAKE_TIMEOUT_MS = 10 * 60_000;
+/** Looks and calls before the pause included. */
+const SLEEP_TIMEOUT_MS = 10 * 60_000;
+
+/** Nothing is sent before the first call. */
+export function createUpsunProvider(deps: UpsunDeps): Provider {
+  const { config, clock, log } = deps;
+  const api = createUpsunApi(deps);
+  const context: UpsunContext = {
+    ...{ config, clock, api, sleeping: createSleeping(clock) },
+    ...{ targets: new Map(), looked: new Map(), stops: new Map() },
+  };
+  const lists = createProjectLists(context, log);
+  const orderOf = (id: string, urgency: Urgency, signal: AbortSignal): AppOrder => {
+    throwIfAborted(signal, `asking Upsun about ${id}`);
+    return { ...placeOf(id), urgency, signal };
+  };
+  return {
+    name: "upsun",
+    capabilities: {
+      listsDeclaredApps: false,
+      listHasState: true,
+      wakeTimeoutMs: WAKE_TIMEOUT_MS,
+      sleepTimeoutMs: SLEEP_TIMEOUT_MS,
+      sleepAfterFailedWake: false,
+      snapshotLooks: true,
+    },
+    async list(signal) {
+      throwIfAborted(signal, "listing the environments on Upsun");
+      return await lists.fetch({ urgency: "sweep", signal });
+    },
+    whyUnlisted: (id) => lists.whyUnlisted(id),
+    observe: async (id, signal) => await observe(context, orderOf(id, "sleep", signal)),
+    async takeSnapshot(id, signal) {
+      await refuseUnlessFree(context, orderOf(id, "sleep", signal));
+      return { kind: "none" };
+    },
+    wake: async (id, _snapshot, signal) => await wake(context, orderOf(id, "wake", signal)),
+    sleep: async (id, _snapshot, signal) => await sleep(context, orderOf(id, "sleep", signal)),
+    callOff: (id) => callOff(context, id),
+    async poll(id, operation, signal) {
+      return await follow(context, orderOf(id, jobOf(operation).goal, signal), operation);
+    },
+    isDownAnswer,
+    check: (signal) => check(context, lists, signal),
+    async close() {
+      api.close();
+    },
+  };
+}
+
+/** @throws ProviderError `not-found` when it is no id of ours */
+function placeOf(id: string): Pick<AppOrder, "projectId" | "environmentId"> {
+  const [, projectId, environmentId] = /^([^/]+)\/(.+)$/.exec(id) ?? [];
+  if (projectId !== undefined && environmentId !== undefined) return { projectId, environmentId };
+  throw new ProviderError("not-found", `there is no environment ${id} on Upsun`);
+}
+
+/**
+ * Every route of a paused environment leads to a page on Upsun's own site. Source: Upsun, "Put your preview
+ * environments on pause".
+ */
+function isDownAnswer(status: number, header: (name: string) => string | null): boolean {
+  const { hostname } = URL.parse(header("location") ?? "") ?? { hostname: "" };
+  const isOwnSite = /(?:^|\.)(?:upsun\.com|platform\.sh)$/.test(hostname);
+  return status >= 300 && status < 400 && isOwnSite;
+}
+
+/** One call; a second one for what is busy, or does not say where it answers. */
+async function observe(context: UpsunContext, order: AppOrder): Promise<Observation> {
+  const { api, targets } = context;
+  const environment = await api.fetchEnvironment(order);
+  const isBusy = environment.status === "dirty";
+  const running = isBusy ? runningIn(await api.fetchActivities(order)) : null;
+  const seen = observationOf(environment, running);
+  if (seen.target !== null || seen.phase !== "awake") return seen;
+  const target = await api.fetchTarget(order);
+  if (target !== null) targets.set(idOf(order), target);
+  return { ...seen, target };
+}
+
+async function check(
+  { api }: UpsunContext,
+  lists: ProjectLists,
+  signal: AbortSignal,
+): Promise<readonly AccountReport[]> {
+  const asked: Asked = { urgency: "wake", signal };
+  const { name } = await api.fetchUser(asked);
+  const apps = (await lists.fetch(asked)).length;
+  return [{ account: name, region: null, apps, remaining: null }];
+}
