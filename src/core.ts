@@ -9,7 +9,7 @@ import type { Clock } from "./clock.ts";
 import type { Config, HoldLimits } from "./config.ts";
 import type { RequestHandler } from "./engines/engine.ts";
 import type { EventBus } from "./events.ts";
-import type { Probe } from "./health.ts";
+import type { DownAnswer, Probe } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
 import type { Sweeper } from "./idle.ts";
 import { createSweeper } from "./idle.ts";
@@ -75,7 +75,9 @@ export function createCore(deps: CoreDeps): Core {
     providerOf,
     probe: (app, target, signal) => {
       const { policy } = app;
-      const isDownAnswer = downAnswerOf(app);
+      const isDown = downAnswerOf(app);
+      const isDownAnswer: DownAnswer | null =
+        isDown === null ? null : (status, header) => isDown(status, header, app.ref.id);
       return deps.probe({ target, check: policy.health, trust: policy, isDownAnswer, signal });
     },
     isListed: (app) => table.byRef(app.ref) !== null,

@@ -32,8 +32,12 @@ export type Probe = (order: ProbeOrder) => Promise<ProbeResult>;
 /** The part of `fetch` that probing needs. */
 export type ProbeFetch = (url: string, init: BunFetchRequestInit) => Promise<Response>;
 
-/** Whether an answer is the platform saying "down" rather than the app speaking. */
-export type DownAnswer = (status: number, header: (name: string) => string | null) => boolean;
+/** Whether an answer is the platform saying "down" rather than the app speaking; `id` is its platform's name for it. */
+export type DownAnswer = (
+  status: number,
+  header: (name: string) => string | null,
+  id?: string,
+) => boolean;
 
 /**
  * A probe over HTTP, by the route that requests take. With a health path the answer must be 2xx; without

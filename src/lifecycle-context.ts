@@ -223,7 +223,8 @@ export async function observeNow(
   app: App,
   signal: AbortSignal,
 ): Promise<Observation> {
-  const observation = await context.providerOf(app).observe(app.ref.id, signal);
+  const isWanted = runOf(context, app).wake !== null;
+  const observation = await context.providerOf(app).observe(app.ref.id, signal, isWanted);
   noteWord(context, app, observation);
   return observation;
 }

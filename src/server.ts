@@ -135,7 +135,7 @@ function say(
 
 /** Whether the platform speaks rather than the app, and says that the app is down. */
 function isDownPage(deps: ServerDeps, { app }: Exchange, answer: AnswerHead): boolean {
-  return deps.downAnswerOf(app)?.(answer.status, answer.header) === true;
+  return deps.downAnswerOf(app)?.(answer.status, answer.header, app.ref.id) === true;
 }
 
 /** The platform said that the app is down: a request that can be sent once more follows its wake. */

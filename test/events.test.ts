@@ -93,3 +93,25 @@ test("events: each kind has a line in the log, with the app and what caused it",
     expect(message).not.toBe("");
   }
 });
+
+test("events: what the before-stop hook forbids with every sweep is in the log once, until something else happens", () => {
+  const { log, lines } = recordingLog();
+  const { bus } = busAt(() => 0);
+  bus.subscribe(logEvents(log));
+  const sweep = (status: number) => {
+    const reason = `it ended with status ${status}`;
+    bus.emit({ ...EVENT, name: "HOOK_FAILED", reason });
+    bus.emit({
+      ...EVENT,
+      name: "APP_STOP_VETOED",
+      reason: `the before-stop hook said no: ${reason}`,
+    });
+  };
+  const told = () => lines.filter(({ level }) => level !== "debug").map(({ message }) => message);
+  for (let count = 0; count < 3; count += 1) sweep(count);
+  expect(told()).toEqual(["a hook failed", "stays awake"]);
+  bus.emit({ ...EVENT, name: "APP_STOPPED" });
+  bus.emit({ ...EVENT, name: "APP_STARTED" });
+  sweep(1);
+  expect(told().slice(2)).toEqual(["asleep", "awake", "a hook failed", "stays awake"]);
+});

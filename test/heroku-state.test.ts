@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { targetOf } from "../src/app.ts";
+import { isSurelyUp, remember } from "../src/providers/heroku-context.ts";
 import { isDownPage } from "../src/providers/heroku-down-page.ts";
 import { understand } from "../src/providers/heroku-errors.ts";
 import {
@@ -27,6 +28,7 @@ import {
 import { readPages } from "../src/providers/heroku-page.ts";
 import { observationOf, sleepsByItself } from "../src/providers/heroku-state.ts";
 import type { ApiAnswer } from "../src/providers/platform-api.ts";
+import { createVirtualClock } from "./support/virtual-clock.ts";
 
 const TARGET = targetOf("https://demo-0123456789ab.herokuapp.com");
 const APP: HerokuApp = { id: "i", name: "demo", target: TARGET, isInMaintenance: false };
@@ -280,6 +282,7 @@ describe("refusals", () => {
       [409, "conflict", "busy"],
       [416, "requested_range_not_satisfiable", "protocol"],
       [422, "invalid_params", "invalid"],
+      [422, "conflict", "busy"],
       [422, "verification_needed", "payment"],
       [429, "rate_limit", "rate-limited"],
       [500, "internal_server_error", "unavailable"],
@@ -309,13 +312,40 @@ describe("the router's own page", () => {
     "content-type": "text/html; charset=utf-8",
     "cache-control": "no-cache, no-store",
   };
-  const isDown = (status: number, headers: Readonly<Record<string, string>>) =>
-    isDownPage(status, (name) => headers[name] ?? null);
+  const isDown = (status: number, headers: Readonly<Record<string, string>>, isSurelyUp = false) =>
+    isDownPage(status, (name) => headers[name] ?? null, isSurelyUp);
 
   test("heroku: a page of either router is one", () => {
     expect(isDown(503, page)).toBe(true);
     expect(isDown(503, { ...page, server: "Heroku" })).toBe(true);
     expect(isDown(404, page)).toBe(true);
+  });
+
+  test("heroku: a 503 without Via is one, however little else it says", () => {
+    expect(isDown(503, {})).toBe(true);
+    expect(isDown(503, { "content-type": "text/plain;charset=utf-8" })).toBe(true);
+    expect(isDown(503, { server: "Cowboy", "content-type": "text/html" })).toBe(true);
+  });
+
+  test("heroku: of an app that is surely up, only a page in every way is one", () => {
+    expect(isDown(503, page, true)).toBe(true);
+    expect(isDown(503, {}, true)).toBe(false);
+    expect(isDown(503, { server: "Cowboy", "content-type": "text/html" }, true)).toBe(false);
+  });
+
+  test("heroku: an app is surely up when a look has just said so, and its router had time to notice", async () => {
+    const clock = createVirtualClock();
+    const by = { clock, seen: new Map() };
+    remember(by, "id", { phase: "awake" });
+    expect(isSurelyUp(by, "id")).toBe(false);
+    await clock.advance(6_000);
+    expect(isSurelyUp(by, "id")).toBe(true);
+    await clock.advance(10_000);
+    expect(isSurelyUp(by, "id")).toBe(false);
+    remember(by, "id", { phase: "awake" });
+    expect(isSurelyUp(by, "id")).toBe(true);
+    remember(by, "id", { phase: "stopping" });
+    expect(isSurelyUp(by, "id")).toBe(false);
   });
 
   test("heroku: what an app answers is none, whatever it looks like", () => {
@@ -324,8 +354,8 @@ describe("the router's own page", () => {
     }
     expect(isDown(503, { ...page, server: "nginx" })).toBe(false);
     expect(isDown(503, { ...page, "content-type": "application/json" })).toBe(false);
-    expect(isDown(503, { server: "Cowboy", "content-type": "text/html" })).toBe(false);
-    expect(isDown(503, {})).toBe(false);
+    expect(isDown(404, { server: "Cowboy", "content-type": "text/html" })).toBe(false);
+    expect(isDown(404, {})).toBe(false);
     for (const status of [200, 302, 500, 502, 504]) expect(isDown(status, page)).toBe(false);
   });
 });

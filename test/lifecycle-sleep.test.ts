@@ -8,8 +8,9 @@ import type { Observation, Phase, Step } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
 import { createMemoryRegistry } from "../src/registry/memory.ts";
 import type { Registry } from "../src/registry/registry.ts";
+import type { SeatRule } from "../src/seats.ts";
 import { headFor } from "./support/request-head.ts";
-import { awakeAt, sampleTarget } from "./support/sample-app.ts";
+import { awakeAt, sampleApp, sampleTarget } from "./support/sample-app.ts";
 import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
 import { createStubProvider, heldCall } from "./support/stub-provider.ts";
 
@@ -542,6 +543,33 @@ describe("a platform that has to be asked", () => {
     expect(world.eventsOf("shop")).toEqual(["APP_STOPPING", "APP_STOP_CANCELLED"]);
     expect(world.events.at(-1)?.reason).toContain("called off");
     world.core.handler.release(decision);
+  });
+
+  test("sleep: a stop that waits for its turn is called off when its app loses its key, or comes into use", async () => {
+    for (const event of ["key", "links"] as const) {
+      const stop = heldCall<Step>();
+      const callOff = () => stop.fail(new ProviderError("rate-limited", "it was called off"));
+      let rule: SeatRule | null = null;
+      const { world, app } = worldWithShop({
+        providers: [
+          { ...createStubProvider(POLLED), callOff },
+          createStubProvider({ name: "other" }),
+        ],
+        deps: { seatRuleOf: () => rule },
+      });
+      world.provider.script.sleep = (_id, _snapshot, signal) => stop.pass(signal);
+      const user = world.add("front", { state: awakeAt("front") });
+      world.core.activity.begin(user);
+      world.core.table.enroll(sampleApp("shop", { ref: { provider: "other", id: "shop" } }));
+      const sleeping = sleepOf(world, app);
+      await world.clock.advance(10);
+      expect(app.state.kind).toBe("stopping");
+      if (event === "links") world.policies.set("front", { linkedKeys: ["shop"] });
+      else rule = { provider: "other", rule: "rules[0]" };
+      world.core.reconciler.applyPolicies();
+      expect((await sleeping).kind).toBe("failed");
+      expect(app.state.kind).toBe("awake");
+    }
   });
 
   test("sleep: a request after the stop was sent waits for its end, and wakes the app again", async () => {

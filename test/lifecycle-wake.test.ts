@@ -39,6 +39,31 @@ function failingRegistry(isDown: () => boolean): Registry {
 }
 
 describe("wake", () => {
+  test("wake: a platform's words stay private, even when the time is up before they were heard", async () => {
+    const clock = createVirtualClock();
+    const world = createSmallWorld({
+      provider: createStubProvider({ listsDeclaredApps: false }),
+      deps: {
+        clock,
+        probe: async ({ signal }) => {
+          // It takes its time to end.
+          await sleep(clock, WAKE_TIMEOUT_MS + 500);
+          signal.throwIfAborted();
+          return { healthy: false, saw: "nothing" };
+        },
+      },
+    });
+    const app = world.add("shop");
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await clock.advance(WAKE_TIMEOUT_MS - 10);
+    const reason = "invoice 4711 is not paid";
+    world.provider.report({ id: "shop", observation: { phase: "failed", target: null, reason } });
+    await clock.advance(2000);
+    const outcome = await waking;
+    if (outcome.kind !== "failed") throw new Error("it came up");
+    expect(outcome.publicWhy).not.toContain("invoice");
+  });
+
   test("wake: hook, call, answer, in that order, and then everybody knows", async () => {
     const world = createSmallWorld();
     const { clock, provider, core, registry } = world;

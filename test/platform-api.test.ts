@@ -148,6 +148,24 @@ describe("what comes back", () => {
     expect((await given.api.send(callOf())).body).toBe("done");
   });
 
+  test("a form is sent as one, and no refusal repeats what stands in it", async () => {
+    const form = { grant_type: "api_token", api_token: "s3cr3t & more" };
+    using platform = servePlatform((number) =>
+      number === 1
+        ? Response.json({ ok: true })
+        : Response.json({ error: `s3cr3t & more is no token` }, { status: 400 }),
+    );
+    using given = apiOf(platform.origin);
+    const call = callOf({ method: "POST", form });
+    await given.api.send(call);
+    const [seen] = platform.requests;
+    expect(seen?.headers.get("content-type")).toBe("application/x-www-form-urlencoded");
+    expect(Object.fromEntries(new URLSearchParams(seen?.body))).toEqual(form);
+    const failure = await failureOf(given.api.send(call));
+    expect(failure.message).not.toContain("s3cr3t");
+    expect(JSON.stringify(given.lines)).not.toContain("s3cr3t");
+  });
+
   test("an answer of 202 or 204 without a body is an answer", async () => {
     using platform = servePlatform(
       (number) => new Response(null, { status: number === 1 ? 202 : 204 }),

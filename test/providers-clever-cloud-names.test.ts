@@ -95,6 +95,7 @@ test.each([
     "https://shop.example.com",
   ],
   ["http on this machine", [`app-${UUID}.localhost:4000/`], `http://app-${UUID}.localhost:4000`],
+  ["http for an address", ["127.0.0.1:4000/"], "http://127.0.0.1:4000"],
   ["never a wildcard", ["*.example.com/"], null],
   ["nothing without domains", [], null],
   ["nothing of what is no host", ["", "/", "a b", "x@y/", "host:port/", "[::1"], null],

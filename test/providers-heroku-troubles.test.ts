@@ -66,6 +66,7 @@ describe("heroku: bad days", () => {
     world.fake.refuse("two_factor");
     const error = await rejection(world.provider.list(patient()));
     expect(error.message).toContain("heroku authorizations:create");
+    expect(error.message).not.toContain("***");
   });
 
   test("each refusal tells the request by which Heroku's support finds it", async () => {
@@ -88,6 +89,18 @@ describe("heroku: bad days", () => {
     await wakeFully(world, app, null);
     expect(app.quantities).toEqual({ web: 1 });
     expect(world.fake.violations).toEqual([]);
+  });
+
+  test("a look that a request waits for gets through a rate limit, others do not", async () => {
+    await using world = await startHeroku();
+    const app = world.fake.addApp("demo-app", { formation: { web: 0 } });
+    await world.provider.list(patient());
+    world.fake.setQuota(0, 0);
+    await rejection(world.provider.list(patient()));
+    world.fake.setQuota(100, 75);
+    const error = await rejection(world.provider.observe(app.id, patient()));
+    expect(error.kind).toBe("rate-limited");
+    expect((await world.provider.observe(app.id, patient(), true)).phase).toBe("asleep");
   });
 
   test("what is left of the quota is obeyed", async () => {
@@ -152,7 +165,8 @@ describe("heroku: the router's page", () => {
       return world.provider.isDownAnswer?.(answer.status, (name) => answer.headers.get(name));
     };
     expect(await isDown()).toBe(false);
-    app.answerWith({ status: 503, headers: { "content-type": "text/html" }, body: "busy" });
+    const headers = { "content-type": "text/html", via: "1.1 heroku-router" };
+    app.answerWith({ status: 503, headers, body: "busy" });
     expect(await isDown()).toBe(false);
     app.setFormation({ web: 0 });
     expect(await isDown()).toBe(true);

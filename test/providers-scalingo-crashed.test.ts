@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Snapshot } from "../src/app.ts";
 import { finish, patient, rejection } from "./contract/provider.ts";
-import { answersHalf, resetsAfter, resetsBefore } from "./fakes/fake-faults.ts";
+import { answers, answersHalf, resetsAfter, resetsBefore } from "./fakes/fake-faults.ts";
 import type { Formation } from "./fakes/fake-scalingo-control.ts";
 import { type ScalingoTest, startScalingo } from "./support/scalingo-provider.ts";
 
@@ -34,6 +34,16 @@ describe("scalingo: the wake of an app that has crashed", () => {
       expect([world.fake.api.count("restart"), world.fake.api.count("scale")]).toEqual([1, 0]);
       expect(world.fake.violations).toEqual([]);
     }
+  });
+
+  test("scales it to what it is to run where the platform knows no restart", async () => {
+    await using world = await startScalingo();
+    const { app, id } = crashed(world, { web: 2, worker: 0 });
+    world.fake.api.fail("restart", answers({ status: 404, body: { error: "not found" } }));
+    await wake(world, id, null);
+    const scales = world.fake.api.journal.filter(({ path }) => path.endsWith("/scale"));
+    expect(scales.map(({ body }) => body)).toEqual([{ containers: [{ name: "web", amount: 2 }] }]);
+    expect(app.amounts).toEqual({ web: 2, worker: 0 });
   });
 
   test("scales it where its web is at 0: that starts it as well", async () => {

@@ -27,9 +27,13 @@ describe("scalingo: a region that does not answer", () => {
     expect(await keysOf(world)).toEqual(["first-app"]);
     expect(world.provider.whyUnlisted?.(world.idOf(hidden))).toContain(SECOND);
     expect(world.provider.whyUnlisted?.(`${FIRST}/5410093`)).toBeNull();
+    expect(world.provider.isWhole?.()).toBe(false);
     world.fake.api.heal();
     expect(await keysOf(world)).toEqual(["first-app", "second-app"]);
     expect(world.provider.whyUnlisted?.(world.idOf(hidden))).toBeNull();
+    fail(world, SECOND);
+    await keysOf(world);
+    expect(world.provider.isWhole?.()).toBe(true);
   });
 
   test("is told in the log once, and so is its return", async () => {

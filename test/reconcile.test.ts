@@ -6,6 +6,7 @@ import type { Listing, Observation, ProviderErrorKind, Step } from "../src/provi
 import { ProviderError } from "../src/providers/provider.ts";
 import { compare } from "../src/reconcile.ts";
 import type { AppRecord } from "../src/registry/registry.ts";
+import { headerOf } from "./support/own-answer.ts";
 import { headFor } from "./support/request-head.ts";
 import { awakeAt, SAMPLE_START_MS, sampleApp, sampleTarget } from "./support/sample-app.ts";
 import { createSmallWorld, type SmallWorld } from "./support/small-world.ts";
@@ -541,6 +542,16 @@ describe("soon", () => {
     expect(asked).toHaveLength(2);
   });
 
+  test("soon: what is found then is said to be found because something has changed", async () => {
+    const world = createSmallWorld({ provider: createStubProvider({ listsDeclaredApps: false }) });
+    await reconcile(world, []);
+    world.provider.script.list = async () => [listingOf("shop")];
+    world.core.reconciler.askSoon("stub");
+    await world.clock.advance(20_000);
+    const found = world.events.find(({ name }) => name === "APP_REGISTERED");
+    expect(found?.cause).toEqual({ kind: "outside", detail: "something has changed on stub" });
+  });
+
   test("soon: two lists without an app give it up, as ever", async () => {
     const world = createSmallWorld({
       provider: createStubProvider({ listsDeclaredApps: false }),
@@ -640,6 +651,27 @@ function halfSilent() {
 }
 
 describe("unlisted", () => {
+  test("unlisted: while a part of a platform has never answered, a host may belong to an app of it", async () => {
+    let isWhole = false;
+    const provider = Object.assign(createStubProvider(), { isWhole: () => isWhole });
+    const world = createSmallWorld({ provider });
+    const answerFor = (host: string) => {
+      const admission = world.core.handler.admit(headFor(host));
+      if (admission.kind !== "answer") throw new Error(`it was ${admission.kind}`);
+      return [admission.answer.status, headerOf(admission.answer, "paastis-error")];
+    };
+    await reconcile(world, [listingOf("shop")]);
+    expect(world.core.reconciler.completeness()).toBe("stuck");
+    expect(answerFor("blog")).toEqual([503, "apps_unknown"]);
+    isWhole = true;
+    await reconcile(world);
+    expect(answerFor("blog")).toEqual([404, "unknown_app"]);
+    // What has been seen as a whole once is known, whatever happens later.
+    isWhole = false;
+    await reconcile(world);
+    expect(answerFor("blog")).toEqual([404, "unknown_app"]);
+  });
+
   test("unlisted: an app that its list cannot know of is neither given up nor given away", async () => {
     const { world, silent } = halfSilent();
     const known = recordOf("second/shop", { key: "shop", phase: "awake" });

@@ -37,12 +37,15 @@ function rank(appId: string, { host, hasPath }: Domain): number {
   return last + (host.endsWith(PLATFORM_DOMAIN) ? 1 : 2);
 }
 
+const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
+
 /**
- * Names two levels below `cleverapps.io` are covered by no certificate, nor are names of this machine.
+ * Names two levels below `cleverapps.io` are covered by no certificate, nor are names of this machine and addresses.
  * Source: the domain rules of the platform's own client; RFC 6761, 6.3.
  */
 function schemeOf(host: string): "http" | "https" {
   const name = host.replace(/:\d+$/, "");
   const isDeep = name.endsWith(PLATFORM_DOMAIN) && name.split(".").length > 3;
-  return isDeep || name === "localhost" || name.endsWith(".localhost") ? "http" : "https";
+  const isBare = name === "localhost" || name.endsWith(".localhost") || IPV4.test(name);
+  return isDeep || isBare ? "http" : "https";
 }

@@ -39,7 +39,7 @@ export function createCleverCloudProvider(deps: CleverCloudDeps): Provider {
       throwIfAborted(signal, "listing the apps on Clever Cloud");
       return await listApps(context, signal);
     },
-    observe: (id, signal) => observe(context, id, signal),
+    observe: (id, signal, isWanted = false) => observe(context, id, { signal, isWanted }),
     async takeSnapshot(id, signal) {
       throwIfAborted(signal, `taking a snapshot of ${id}`);
       knownOf(context, id);
@@ -74,11 +74,12 @@ function isDownAnswer(status: number, header: (name: string) => string | null): 
 async function observe(
   context: CleverCloudContext,
   id: string,
-  signal: AbortSignal,
+  { signal, isWanted }: { readonly signal: AbortSignal; readonly isWanted: boolean },
 ): Promise<Observation> {
   throwIfAborted(signal, `observing ${id}`);
   const known = knownOf(context, id);
-  const view = await lookAt(context, known, { urgency: urgencyOfLook(known), signal });
+  const urgency = isWanted ? "wake" : urgencyOfLook(known);
+  const view = await lookAt(context, known, { urgency, signal });
   return { ...standingOf(view), target: known.detail?.target ?? null };
 }
 

@@ -6,6 +6,7 @@ import type { Log } from "../log.ts";
 import { unlessAborted } from "./abortable.ts";
 import type { EngineApi } from "./docker-api.ts";
 import type { DockerMemory } from "./docker-memory.ts";
+import type { Readiness } from "./docker-ready.ts";
 
 /** One engine, and what is known of it. */
 export interface DockerContext {
@@ -18,6 +19,7 @@ export interface DockerContext {
   readonly memory: DockerMemory;
   readonly turns: Turns;
   readonly nudges: Nudges;
+  readonly readiness: Readiness;
 }
 
 /** Lets the wakes and sleeps of one app happen one after the other. */

@@ -53,8 +53,11 @@ function same(meaning: Meaning, actions: readonly string[]): readonly [string, M
   return actions.map((action) => [action, meaning]);
 }
 
-/** SIGHUP, SIGUSR1, SIGUSR2: programs read their settings anew, or open their logs, and go on. */
-const HARMLESS_SIGNALS = ["1", "10", "12"];
+/**
+ * SIGINT, SIGQUIT, SIGKILL, SIGTERM, and what Apache and systemd are stopped by: SIGWINCH, SIGRTMIN+3. At others
+ * programs read their settings anew, or open their logs, and go on.
+ */
+const ENDING_SIGNALS = ["2", "3", "9", "15", "28", "37"];
 
 /** What a line says; `null`: nothing that matters, or nothing that makes sense. */
 export function readEvent(line: string): ContainerEvent | null {
@@ -64,8 +67,11 @@ export function readEvent(line: string): ContainerEvent | null {
   // Some say more after a colon: `health_status: healthy`.
   const kind = MEANINGS.get(textOf(action).split(":")[0]?.trim() ?? "");
   if (kind === undefined) return null;
-  const { signal = "" } = textsOf(attributes);
-  if (kind === "told-to-end" && HARMLESS_SIGNALS.includes(signal)) return null;
+  // Podman does not say which.
+  const { signal } = textsOf(attributes);
+  if (kind === "told-to-end" && signal !== undefined && !ENDING_SIGNALS.includes(signal)) {
+    return null;
+  }
   return { containerId: textOf(id), kind };
 }
 

@@ -151,7 +151,7 @@ export async function observeApp(
   const needed = names.flatMap((name) => app.members.find((one) => one.name === name) ?? []);
   const ordered = [member, ...needed.filter((one) => one !== member)];
   const states = await Promise.all(
-    ordered.map(({ container }) => stateOfContainer(context, container, signal)),
+    ordered.map((one) => stateOfMember(context, one, { isServing: one === member, signal })),
   );
   const seen = combine(states);
   const isUp = seen.phase === "awake" || seen.phase === "waking";
@@ -161,7 +161,13 @@ export async function observeApp(
   if (found.kind === "none") {
     return leftAlone(context, app, `container ${member.container.name}: ${found.why}`);
   }
-  return { ...seen, target: found.target };
+  const { target } = found;
+  const { id: containerId } = member.container;
+  if (context.memory.knowledgeOf(containerId).isBooting) {
+    const path = app.settings.health ?? null;
+    context.readiness.ask({ appId: app.id, containerId, target, path });
+  }
+  return { ...seen, target };
 }
 
 /** It runs, or not, and nobody can be led to it. */
@@ -170,19 +176,21 @@ function leftAlone(context: DockerContext, app: DockerApp, why: string): Observa
   return { phase: "unmanaged", target: null, reason: why };
 }
 
-async function stateOfContainer(
+async function stateOfMember(
   context: DockerContext,
-  container: Container,
-  signal: AbortSignal,
+  { container }: Member,
+  { isServing, signal }: { readonly isServing: boolean; readonly signal: AbortSignal },
 ): Promise<MemberState> {
   const { memory } = context;
-  const knowledge = memory.knowledgeOf(container.id);
+  const known = memory.knowledgeOf(container.id);
+  // Nobody but the serving one is asked over HTTP.
+  const knowledge = { ...known, isBooting: isServing && known.isBooting };
   if (isDetailed(container) || !needsDetails(container, knowledge)) {
     return stateOf(container, knowledge);
   }
   const ending = memory.endingOf(container);
   const details = ending ?? (await look(context, container, signal)) ?? goneFrom(container);
-  return stateOf(details, memory.knowledgeOf(container.id));
+  return stateOf(details, knowledge);
 }
 
 /**

@@ -3,7 +3,8 @@
 import type { Clock } from "../clock.ts";
 import type { DockerApp } from "./docker-groups.ts";
 import type { Container, ContainerDetails } from "./docker-json.ts";
-import { type Knowledge, needsDetails } from "./docker-state.ts";
+import { createRuns, type DockerRuns } from "./docker-runs.ts";
+import { needsDetails } from "./docker-state.ts";
 
 /** An app that was listed at some time. */
 export interface KnownApp {
@@ -16,7 +17,7 @@ export interface KnownApp {
 export type Fixed = Pick<ContainerDetails, "ports" | "stopTimeoutMs">;
 
 /** What is remembered. */
-export interface DockerMemory {
+export interface DockerMemory extends Omit<DockerRuns, "forgetEnding" | "keepOnly"> {
   /** Takes over what a list says; containers that are gone are forgotten. */
   seen(apps: readonly DockerApp[]): void;
   /** Id of the app that a container belongs to; `null`: not known. */
@@ -25,15 +26,6 @@ export interface DockerMemory {
   known(appId: string): KnownApp | null;
   /** Ids of all apps of the latest list. */
   appIds(): readonly string[];
-  /** What the state of a container means besides what the engine says. */
-  knowledgeOf(containerId: string): Knowledge;
-  /** Somebody has told a container to end, and will not be surprised that it does. */
-  toldToEnd(containerId: string): void;
-  /** We are about to stop it. */
-  endsOnPurpose(containerId: string): void;
-  ended(containerId: string): void;
-  /** It runs anew, or goes on after all. */
-  started(containerId: string): void;
   /** `null`: it was never looked at. */
   fixedOf(containerId: string): Fixed | null;
   /** How a container ended, while nothing can have happened to it since; `null`: not known. */
@@ -53,8 +45,6 @@ export interface DockerMemory {
 
 /** So long what was removed may come back, re-created, ms. */
 export const RECREATION_MS = 10_000;
-/** So long a container counts as being ended that was told to end and goes on, ms. */
-const ENDING_MS_MAX = 2 * 60_000;
 /** An app that is gone is known for so long, ms. */
 const KNOWN_MS_MAX = 60 * 60_000;
 /** More sentences about labels than these are forgotten, and said again. */
@@ -62,59 +52,37 @@ const NEWS_MAX = 2_000;
 
 /** Nothing is known yet. */
 export function createMemory(clock: Clock): DockerMemory {
+  const runs = createRuns(clock);
   let apps = new Map<string, string>();
-  const known = new Map<string, KnownApp>();
-  const ending = new Map<string, number>();
-  const onPurpose = new Set<string>();
+  const known = createKnownApps(clock);
   const fixed = new Map<string, Fixed>();
   const endings = new Map<string, ContainerDetails>();
   const said = new Set<string>();
   let isInformed = false;
   let longestStopMs = 0;
-  function forgetAllBut(ids: ReadonlyMap<string, string>): void {
-    for (const remembered of [ending, onPurpose, fixed, endings]) {
-      for (const id of remembered.keys()) if (!ids.has(id)) remembered.delete(id);
-    }
-  }
-  function noteGone(listed: readonly DockerApp[]): void {
-    const ids = new Set(listed.map(({ id }) => id));
-    for (const [id, { key, goneMs }] of known) {
-      if (ids.has(id)) continue;
-      if (goneMs === null) known.set(id, { key, goneMs: clock.now() });
-      else if (clock.now() - goneMs > KNOWN_MS_MAX) known.delete(id);
-    }
-  }
   return {
+    ...runs,
     seen(listed) {
       apps = new Map(
         listed.flatMap(({ id, members }) =>
           members.map(({ container }) => [container.id, id] as const),
         ),
       );
-      for (const { id, key } of listed) known.set(id, { key, goneMs: null });
-      noteGone(listed);
-      forgetAllBut(apps);
+      known.seen(listed);
+      runs.keepOnly(apps);
+      for (const remembered of [fixed, endings]) {
+        for (const id of remembered.keys()) if (!apps.has(id)) remembered.delete(id);
+      }
     },
     appOf: (containerId) => apps.get(containerId) ?? null,
-    known: (appId) => known.get(appId) ?? null,
+    known: known.find,
     appIds: () => [...new Set(apps.values())],
-    knowledgeOf(containerId) {
-      const toldMs = ending.get(containerId) ?? Number.NEGATIVE_INFINITY;
-      return {
-        isEndedOnPurpose: onPurpose.has(containerId),
-        isBeingEnded: clock.now() - toldMs < ENDING_MS_MAX,
-        nowMs: clock.wallMs(),
-      };
-    },
-    toldToEnd: (containerId) => void ending.set(containerId, clock.now()),
-    endsOnPurpose: (containerId) => void onPurpose.add(containerId),
     ended(containerId) {
-      if (ending.delete(containerId)) onPurpose.add(containerId);
+      runs.ended(containerId);
       endings.delete(containerId);
     },
     started(containerId) {
-      ending.delete(containerId);
-      onPurpose.delete(containerId);
+      runs.started(containerId);
       endings.delete(containerId);
     },
     fixedOf: (containerId) => fixed.get(containerId) ?? null,
@@ -130,7 +98,7 @@ export function createMemory(clock: Clock): DockerMemory {
     setInformed(value) {
       isInformed = value;
       endings.clear();
-      if (!value) ending.clear();
+      if (!value) runs.forgetEnding();
     },
     get isInformed() {
       return isInformed;
@@ -148,5 +116,24 @@ export function createMemory(clock: Clock): DockerMemory {
       said.add(news);
       return true;
     },
+  };
+}
+
+function createKnownApps(clock: Clock): {
+  readonly seen: (listed: readonly DockerApp[]) => void;
+  readonly find: (appId: string) => KnownApp | null;
+} {
+  const known = new Map<string, KnownApp>();
+  return {
+    seen(listed) {
+      for (const { id, key } of listed) known.set(id, { key, goneMs: null });
+      const ids = new Set(listed.map(({ id }) => id));
+      for (const [id, { key, goneMs }] of known) {
+        if (ids.has(id)) continue;
+        if (goneMs === null) known.set(id, { key, goneMs: clock.now() });
+        else if (clock.now() - goneMs > KNOWN_MS_MAX) known.delete(id);
+      }
+    },
+    find: (appId) => known.get(appId) ?? null,
   };
 }

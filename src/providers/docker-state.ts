@@ -19,6 +19,8 @@ export interface Knowledge {
   readonly isEndedOnPurpose: boolean;
   /** Somebody has told it to end, and it has not yet. */
   readonly isBeingEnded: boolean;
+  /** It has just begun to run, and nobody has seen it answer. */
+  readonly isBooting: boolean;
   readonly nowMs: number;
 }
 
@@ -74,17 +76,23 @@ export function stateOf(container: Container, knowledge: Knowledge): MemberState
 }
 
 /** Unhealthy is what many are while they boot; later on they run all the same, and are used as they are. */
-function runningState(container: Container, { isBeingEnded, nowMs }: Knowledge): MemberState {
+function runningState(
+  container: Container,
+  { isBeingEnded, isBooting, nowMs }: Knowledge,
+): MemberState {
   const { health, name } = container;
   if (isBeingEnded) return { phase: "stopping", reason: `container ${name} is being stopped` };
   if (health === "starting") {
     return { phase: "waking", reason: `the healthcheck of container ${name} has not passed yet` };
   }
-  if (health !== "unhealthy") return { phase: "awake" };
-  const startedMs = isDetailed(container) ? container.startedMs : null;
-  const isBooting = startedMs === null || nowMs - startedMs <= WAKE_TIMEOUT_MS;
-  const reason = `the healthcheck of container ${name} fails`;
-  return { phase: isBooting ? "waking" : "awake", reason };
+  if (health === "unhealthy") {
+    const startedMs = isDetailed(container) ? container.startedMs : null;
+    const isNew = startedMs === null || nowMs - startedMs <= WAKE_TIMEOUT_MS;
+    const reason = `the healthcheck of container ${name} fails`;
+    return { phase: isNew ? "waking" : "awake", reason };
+  }
+  if (!isBooting || health === "healthy") return { phase: "awake" };
+  return { phase: "waking", reason: `container ${name} does not answer yet` };
 }
 
 function restartingState(container: Container): MemberState {

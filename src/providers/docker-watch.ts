@@ -105,7 +105,7 @@ async function follow(
   state: WatchState,
   signal: AbortSignal,
 ): Promise<void> {
-  const { api, clock, log, memory, random } = context;
+  const { api, clock, log, memory, random, readiness } = context;
   const refusal = createCondition({
     bad: (fields, message) => log.warn(fields, message),
     good: (fields, message) => log.info(fields, message),
@@ -136,6 +136,7 @@ async function follow(
     await sleep(clock, pauseMs * (0.5 + random() / 2), signal).catch(() => undefined);
   }
   memory.setInformed(false);
+  readiness.end();
 }
 
 const ONLY_SWEEPS = "what happens to containers is noticed by sweeps and requests alone";
@@ -178,10 +179,16 @@ async function followOnce(
 }
 
 function onEvent(context: DockerContext, state: WatchState, event: ContainerEvent): void {
-  const { memory, nudges } = context;
+  const { memory, nudges, readiness } = context;
   const { containerId, kind } = event;
-  if (kind === "started") memory.started(containerId);
-  if (kind === "ended") memory.ended(containerId);
+  if (kind === "started") {
+    memory.started(containerId);
+    memory.boots(containerId);
+  }
+  if (kind === "ended") {
+    memory.ended(containerId);
+    readiness.ended(containerId);
+  }
   if (kind === "told-to-end") memory.toldToEnd(containerId);
   nudges.nudge(containerId);
   const appId = memory.appOf(containerId);

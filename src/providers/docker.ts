@@ -11,6 +11,7 @@ import type { DockerApp } from "./docker-groups.ts";
 import { fieldsOf, textOf } from "./docker-json.ts";
 import { findApp, lookCloser, observeApp, observeApps, readApps } from "./docker-look.ts";
 import { createMemory, RECREATION_MS } from "./docker-memory.ts";
+import { createReadiness } from "./docker-ready.ts";
 import { sleepInTurn, snapshotOf } from "./docker-sleep.ts";
 import { WAKE_TIMEOUT_MS } from "./docker-state.ts";
 import { wakeInTurn } from "./docker-wake.ts";
@@ -38,7 +39,7 @@ const LIST_PAUSE_MS = 500;
 /** Nothing is sent before the first call. */
 export function createDockerProvider(deps: DockerDeps): Provider {
   const watch = createWatch(() => context);
-  const context = createContext(deps, (appId) => watch.look(appId));
+  const context = createContext(deps, () => watch);
   const { memory, turns } = context;
   return {
     name: "docker",
@@ -84,8 +85,9 @@ export function createDockerProvider(deps: DockerDeps): Provider {
   };
 }
 
-function createContext(deps: DockerDeps, onTurnEnd: (appId: string) => void): DockerContext {
-  const { clock, log } = deps;
+function createContext(deps: DockerDeps, getWatch: () => DockerWatch): DockerContext {
+  const { clock, fetch, log } = deps;
+  const memory = createMemory(clock);
   const trouble = createCondition({
     bad: (fields, message) => log.warn(fields, message),
     good: (fields, message) => log.info(fields, message),
@@ -95,9 +97,17 @@ function createContext(deps: DockerDeps, onTurnEnd: (appId: string) => void): Do
   return {
     ...deps,
     api: createEngineApi({ ...deps, trouble }),
-    memory: createMemory(clock),
-    turns: createTurns(onTurnEnd),
+    memory,
+    turns: createTurns((appId) => getWatch().look(appId)),
     nudges: createNudges(clock),
+    readiness: createReadiness({
+      clock,
+      fetch,
+      onReady({ appId, containerId }) {
+        memory.answers(containerId);
+        getWatch().look(appId);
+      },
+    }),
   };
 }
 

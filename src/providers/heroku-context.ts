@@ -24,9 +24,14 @@ export interface HerokuContext {
   readonly changes: Map<string, Change>;
 }
 
+/** What has been seen, and the clock that it was seen by. */
+type SeenBy = Pick<HerokuContext, "clock" | "seen">;
+
 /** What the latest look at an app gave. */
 export interface SeenApp {
   readonly phase: Phase;
+  /** Since when every look saw it awake, and when the latest did, ms; `null`: the latest did not. */
+  readonly up: { readonly sinceMs: number; readonly seenMs: number } | null;
   /** Its web dynos are Eco; kept as nothing else tells it, and a list has to say so. */
   readonly sleepsByItself: boolean;
   /** When all its web dynos were first read as crashed, ms, with no other reading since; `null`: they are not. */
@@ -79,12 +84,36 @@ export async function fetchApp(context: HerokuContext, order: AppOrder): Promise
 }
 
 /** Keeps what a look saw for the next one. */
-export function remember(context: HerokuContext, id: string, seen: Partial<SeenApp>): void {
+export function remember(context: SeenBy, id: string, seen: Partial<Omit<SeenApp, "up">>): void {
   const before = context.seen.get(id) ?? NEVER_SEEN;
-  context.seen.set(id, { ...before, ...seen });
+  const { phase } = seen;
+  const up = phase === undefined ? before.up : upAfter(context.clock.now(), phase, before);
+  context.seen.set(id, { ...before, ...seen, up });
 }
 
-const NEVER_SEEN: SeenApp = { phase: "unknown", sleepsByItself: false, crashedAtMs: null };
+const NEVER_SEEN: SeenApp = {
+  phase: "unknown",
+  up: null,
+  sleepsByItself: false,
+  crashedAtMs: null,
+};
+
+function upAfter(nowMs: number, phase: Phase, { up }: SeenApp): SeenApp["up"] {
+  return phase === "awake" ? { sinceMs: up?.sinceMs ?? nowMs, seenMs: nowMs } : null;
+}
+
+/** The router may go on with its own page for a moment after the first dyno is up, ms. */
+const ROUTER_LAG_MS = 5_000;
+/** For how long a look that saw an app up is believed, ms. */
+const UP_MS = 15_000;
+
+/** Whether a look has just seen it up, and the router has had the time to see it, too. */
+export function isSurelyUp({ clock, seen }: SeenBy, id: string): boolean {
+  const up = seen.get(id)?.up ?? null;
+  if (up === null) return false;
+  const nowMs = clock.now();
+  return nowMs - up.sinceMs >= ROUTER_LAG_MS && nowMs - up.seenMs < UP_MS;
+}
 
 /** The formation as it is now; whether Heroku itself puts the app to sleep is kept. */
 export async function fetchFormation(

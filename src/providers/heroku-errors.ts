@@ -36,6 +36,8 @@ function special(status: number, body: unknown): Refusal | null {
   if (id === "verification_needed") {
     return { kind: "payment", message: `Heroku wants the account to be verified (${words})` };
   }
+  // The id counts, whatever the status: other refusals of 422 are for good.
+  if (id === "conflict") return { kind: "busy", message: `Heroku is busy with it (${words})` };
   if (status === 416) {
     const message = `Heroku does not understand which part of the list was asked for (${words})`;
     return { kind: "protocol", message };
@@ -44,4 +46,4 @@ function special(status: number, body: unknown): Refusal | null {
 }
 
 const TWO_FACTOR =
-  "Heroku wants a second factor for PROVIDER_HEROKU_API_TOKEN: make one with `heroku authorizations:create`, which needs none";
+  "Heroku wants a second factor from the owner of PROVIDER_HEROKU_API_TOKEN; `heroku authorizations:create` makes one that needs none";

@@ -9,6 +9,7 @@ import {
   fetchDynos,
   fetchFormation,
   type HerokuContext,
+  isSurelyUp,
   orderFor,
   remember,
 } from "./heroku-context.ts";
@@ -54,7 +55,10 @@ export function createHerokuProvider(deps: HerokuApiDeps): Provider {
       sleepAfterFailedWake: false,
     },
     list: (signal) => list(context, signal),
-    observe: (id, signal) => observe(context, orderOf(id, urgencyOfLook(context, id), signal)),
+    async observe(id, signal, isWanted) {
+      const urgency = isWanted === true ? "wake" : urgencyOfLook(context, id);
+      return await observe(context, orderOf(id, urgency, signal));
+    },
     takeSnapshot: (id, signal) => takeSnapshot(context, orderOf(id, "sleep", signal)),
     async wake(id, snapshot, signal) {
       throwIfAborted(signal, `waking ${id}`);
@@ -69,7 +73,8 @@ export function createHerokuProvider(deps: HerokuApiDeps): Provider {
       const urgency = operation.id.startsWith("wake") ? "wake" : "sleep";
       return await follow(context, orderOf(id, urgency, signal), operation);
     },
-    isDownAnswer: isDownPage,
+    isDownAnswer: (status, header, id) =>
+      isDownPage(status, header, id !== undefined && isSurelyUp(context, id)),
     check: (signal) => check(context, signal),
     async close() {
       api.close();

@@ -46,10 +46,10 @@ export interface KubernetesApi {
 }
 
 /**
- * As many calls as the cluster's own clients make; it has fair queues of its own (API Priority and Fairness).
- * Source: client-go, rate limits of controllers.
+ * As many calls as each node of the cluster makes; it has fair queues of its own (API Priority and Fairness).
+ * Source: Kubernetes, KubeletConfiguration, `kubeAPIQPS` 50 and `kubeAPIBurst` 100.
  */
-const BUDGET = { burst: 60, perMinute: 1_200, inFlightMax: 12 } as const;
+const BUDGET = { burst: 100, perMinute: 3_000, inFlightMax: 20 } as const;
 /** After a 429 that says nothing about it, ms. Source: kubernetes#117734. */
 const LIMITED_MS = 1_000;
 /** Objects per page. */

@@ -3,11 +3,13 @@
 import { type Clock, sleep } from "../clock.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { throwIfAborted, unlessAborted } from "./abortable.ts";
 import { eitherOf } from "./either-signal.ts";
 import type { KubernetesApi, ListOrder } from "./kubernetes-api.ts";
 import { objectKeyOf, objectNameOf } from "./kubernetes-json.ts";
 import { type WatchEnd, type WatchEvent, watchOnce } from "./kubernetes-stream.ts";
 import type { WatchReport } from "./kubernetes-watch-report.ts";
+import type { Urgency } from "./platform-api.ts";
 import { type Condition, createCondition } from "./platform-condition.ts";
 import { ProviderError } from "./provider.ts";
 
@@ -104,6 +106,14 @@ interface State<T> extends FeedDeps {
   /** Why the watch has failed several times in a row; `null`: it has not. */
   failing: string | null;
   readonly unlisted: Condition;
+  /** The list under way, and what ends it when nobody waits for it any more. */
+  readonly listing: Map<Urgency, Listing<T>>;
+}
+
+interface Listing<T> {
+  readonly result: Promise<readonly T[]>;
+  readonly end: AbortController;
+  waiting: number;
 }
 
 /** Nothing is asked before the first read. */
@@ -126,6 +136,7 @@ export function createFeed<T>(
     asked: 0,
     answered: 0,
     failing: null,
+    listing: new Map(),
     unlisted: createCondition({ bad: log.warn, good: log.info, fields, clock }),
   };
   return {
@@ -154,7 +165,7 @@ async function read<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]>
   if (clock.now() - state.heardMs < TRUST_MS) return [...state.items.values()];
   if (kind.without !== undefined && clock.now() < state.refusedUntilMs) return [];
   try {
-    const listed = await list(state, order);
+    const listed = await listTogether(state, order);
     unlisted.end(`${kind.plural} can be listed again`);
     return listed;
   } catch (error) {
@@ -170,6 +181,39 @@ function isRefusal(error: unknown): boolean {
   return error.kind === "forbidden" || error.kind === "not-found";
 }
 
+/** Apps that are woken at the same moment ask for the same: one list answers all who ask while it is on its way. */
+async function listTogether<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
+  const { urgency, signal } = order;
+  const what = `listing the ${nameOf(state)}`;
+  throwIfAborted(signal, what);
+  const listing = state.listing.get(urgency) ?? beginList(state, urgency);
+  listing.waiting += 1;
+  try {
+    return await unlessAborted(listing.result, signal, what);
+  } finally {
+    listing.waiting -= 1;
+    if (listing.waiting === 0) {
+      leaveList(state, urgency, listing);
+      listing.end.abort(new Error("nobody waits for it any more"));
+    }
+  }
+}
+
+function beginList<T>(state: State<T>, urgency: Urgency): Listing<T> {
+  const end = new AbortController();
+  const result = list(state, { urgency, signal: end.signal });
+  const listing: Listing<T> = { result, end, waiting: 0 };
+  state.listing.set(urgency, listing);
+  const over = () => leaveList(state, urgency, listing);
+  result.then(over, over);
+  return listing;
+}
+
+/** Whoever comes now wants to know more than it can tell. */
+function leaveList<T>({ listing: all }: State<T>, urgency: Urgency, listing: Listing<T>): void {
+  if (all.get(urgency) === listing) all.delete(urgency);
+}
+
 async function list<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
   const { api } = state;
   state.asked += 1;
@@ -178,6 +222,13 @@ async function list<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]>
   const { items, resourceVersion } = await api.list({ ...order, what, path: pathOf(state) });
   // Where nothing works, the calls say so.
   if (state.failing !== null) state.watchReport.fails(nameOf(state), state.failing);
+  // Passed over, it would count as deleted.
+  if (items.some((object) => objectNameOf(object) === null)) {
+    throw new ProviderError(
+      "protocol",
+      `could not ${what}: there is an object without a name in it`,
+    );
+  }
   const listed = items.flatMap((object) => entryOf(state, object) ?? []);
   if (question > state.answered) {
     state.answered = question;
@@ -221,7 +272,8 @@ async function follow<T>(state: State<T>, follower: FeedFollower<T>): Promise<vo
       }
       const end = await watchOn(state, follower);
       const isShort = clock.now() - beganMs < SHORT_MS;
-      const isFailure = end.kind === "failed" || (end.kind === "over" && isShort);
+      // One that had gone stale is begun anew; one that is stale from the first moment on does not work.
+      const isFailure = end.kind === "failed" || (end.kind !== "refused" && isShort);
       const before = isShort ? failures : 0;
       failures = isFailure ? before + 1 : 0;
       await pauseAfter(state, follower, { end, failures });
@@ -298,6 +350,12 @@ function take<T>(state: State<T>, { onChange }: FeedFollower<T>, event: WatchEve
   onChange({ before, after: item });
 }
 
+/** Why a watch does not work that ends so soon again and again. */
+const WHYS = {
+  over: "something on the way cuts the connection",
+  expired: "the cluster forgets at once what it listed",
+} as const;
+
 async function pauseAfter<T>(
   state: State<T>,
   follower: FeedFollower<T>,
@@ -308,16 +366,16 @@ async function pauseAfter<T>(
     return await wait(state, follower, random() * PAUSE_MS);
   }
   state.heardMs = Number.NEGATIVE_INFINITY;
-  if (end.kind === "expired") {
-    state.version = null;
-    follower.onGap();
-    return;
-  }
   if (end.kind === "refused") {
     watchReport.fails(nameOf(state), end.why);
     return await sleep(clock, REFUSED_MS, follower.signal);
   }
-  const why = end.kind === "failed" ? end.why : "something on the way cuts the connection";
+  if (end.kind === "expired") {
+    state.version = null;
+    follower.onGap();
+    if (failures <= 1) return;
+  }
+  const why = end.kind === "failed" ? end.why : WHYS[end.kind];
   const askedMs = end.kind === "failed" ? end.retryAfterMs : 0;
   if (failures >= FAILURES_TOLD) state.failing = why;
   const wholeMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, 10));

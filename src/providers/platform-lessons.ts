@@ -113,7 +113,7 @@ export function learn(context: CallContext, lesson: Lesson): void {
 }
 
 /** By these the platforms find a call again when they are asked about it. */
-const REQUEST_IDS = ["request-id", "x-request-id", "sozu-id"];
+const REQUEST_IDS = ["request-id", "x-request-id", "sozu-id", "fly-request-id"];
 
 function note({ options, base }: CallContext, { raw, running }: Lesson, why: string): void {
   const { method, what, urgency } = running.call;

@@ -130,8 +130,11 @@ export interface Provider {
   whyUnlisted?(id: string): string | null;
   /** Whether each part of the platform has answered a list at least once. Left out: it has as soon as a list came. */
   isWhole?(): boolean;
-  /** One fresh look at one app. */
-  observe(id: string, signal: AbortSignal): Promise<Observation>;
+  /**
+   * One fresh look at one app.
+   * @param isWanted a request waits for it: it goes ahead of looks that nobody waits for
+   */
+  observe(id: string, signal: AbortSignal, isWanted?: boolean): Promise<Observation>;
   /** What `wake` will need later. Taken and stored before every `sleep`. */
   takeSnapshot(id: string, signal: AbortSignal): Promise<Snapshot>;
   /** Brings the app up. Safe to repeat: an app that is already up counts as done. */
@@ -151,8 +154,11 @@ export interface Provider {
   callOff?(id: string): void;
   /** Asks how far an operation is. */
   poll(id: string, operation: Operation, signal: AbortSignal): Promise<Step>;
-  /** Whether this answer is the platform saying that the app is down, rather than the app speaking. */
-  isDownAnswer?(status: number, header: (name: string) => string | null): boolean;
+  /**
+   * Whether this answer is the platform saying that the app is down, rather than the app speaking.
+   * @param id whose address gave it: what is known of that app decides where the answer alone does not
+   */
+  isDownAnswer?(status: number, header: (name: string) => string | null, id?: string): boolean;
   /** Tells `watcher` whenever the platform reports a change by itself. Returns how to stop that. */
   watch?(watcher: Watcher): () => void;
   /**

@@ -27,10 +27,11 @@ export interface RenderContext {
   readonly recalled: Map<string, number>;
 }
 
-/** What was seen of a service, and when. */
+/** What was seen of a service, when, and since when it has been so, as far as was seen. */
 export interface Seen {
   readonly observation: Observation;
   readonly atMs: number;
+  readonly sinceMs: number;
 }
 
 /** A service as it is now; `deploy`: its newest, `null` also while it is suspended, when that says nothing. */
@@ -57,7 +58,10 @@ export async function lookAt(context: RenderContext, order: AppOrder): Promise<V
 
 /** Remembers what was seen. */
 export function note({ clock, seen }: RenderContext, id: string, observation: Observation): void {
-  seen.set(id, { observation, atMs: clock.now() });
+  const atMs = clock.now();
+  const before = seen.get(id);
+  const isSame = before?.observation.phase === observation.phase;
+  seen.set(id, { observation, atMs, sinceMs: isSame ? before.sinceMs : atMs });
 }
 
 /** Where its name on onrender.com is switched off. */

@@ -17,6 +17,8 @@ export interface RenderService {
   readonly suspenders: readonly string[];
   /** It runs on a free instance, which Render stops and starts by itself. */
   readonly isFree: boolean;
+  /** Its owner has put a page for maintenance in its place. */
+  readonly isMaintained: boolean;
   /** Of a preview, the name of the service that it follows; empty: it is none. */
   readonly parentName: string;
   /** Where it answers; `null`: the answer does not say. */
@@ -86,7 +88,8 @@ const WORDS: readonly string[] = ["suspended", "not_suspended", ""];
 function serviceOf(value: unknown): RenderService | null {
   const { id, name, type, slug, ownerId, suspended, suspenders, serviceDetails } = fieldsOf(value);
   if (type !== "web_service" || typeof id !== "string" || id === "") return null;
-  const { url, plan, renderSubdomainPolicy, parentServer } = fieldsOf(serviceDetails);
+  const { url, plan, renderSubdomainPolicy, parentServer, maintenanceMode } =
+    fieldsOf(serviceDetails);
   const word = textOf(suspended);
   return {
     id,
@@ -97,6 +100,7 @@ function serviceOf(value: unknown): RenderService | null {
     oddWord: WORDS.includes(word) ? "" : word,
     suspenders: Array.isArray(suspenders) ? suspenders.map(textOf) : [],
     isFree: plan === "free",
+    isMaintained: fieldsOf(maintenanceMode).enabled === true,
     parentName: textOf(fieldsOf(parentServer).name),
     target: renderSubdomainPolicy === "disabled" ? null : addressIn(url),
   };

@@ -34,8 +34,10 @@ export function isResume({ trigger }: RenderDeploy): boolean {
   return trigger === "service_resumed";
 }
 
-/** Why a resume will not bring it back; `null` when nothing is in its way. */
-export function whyBlocked({ isSuspended, suspenders, parentName }: RenderService): string | null {
+/** Why nothing that we do brings it up; `null` when nothing is in its way. */
+export function whyBlocked(service: RenderService): string | null {
+  const { isMaintained, isSuspended, parentName, suspenders } = service;
+  if (isMaintained) return "it is in maintenance mode on Render: end that there";
   const others = suspenders.filter((who) => who !== "user");
   if (!isSuspended || others.length === 0) return null;
   if (others.every((who) => who === "parent_service")) {

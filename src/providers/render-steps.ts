@@ -12,6 +12,8 @@ const DEPLOY_POLL_MS = 5_000;
 const SUSPEND_POLL_MS = 2_000;
 /** So long a service may look as it did although a call was accepted, ms: nothing is documented about it. */
 const SHOWS_MS = 30_000;
+/** So long after it was first seen suspended, it may not be suspended in all places, ms. */
+const SUSPENDS_MS = 60_000;
 /** What was seen so shortly before a suspend need not be looked at again, ms. */
 const FRESH_MS = 2_000;
 
@@ -49,7 +51,6 @@ export function refuseDeploying({ name }: AppOrder, phase: string): void {
 
 function freshPhaseOf({ clock, seen }: RenderContext, id: string): string | null {
   const last = seen.get(id);
-  seen.delete(id);
   return last !== undefined && clock.now() - last.atMs < FRESH_MS ? last.observation.phase : null;
 }
 
@@ -67,7 +68,7 @@ export async function follow(
 ): Promise<Step> {
   const job = jobOf(operation);
   return job.goal === "wake"
-    ? await goOnWaking(context, order, job)
+    ? await glance(context, order, job)
     : await context.sleeping.during(order.id, () => goOnSleeping(context, order, job));
 }
 
@@ -96,20 +97,28 @@ async function suspend(context: RenderContext, order: AppOrder): Promise<RenderJ
   const stop = new AbortController();
   stops.set(order.id, stop);
   try {
-    return await askOnce(
-      () => api.suspend(order, stop.signal),
-      async () => {
-        return (await api.fetchService(order)).isSuspended;
-      },
-    );
+    const isDone = async () => (await api.fetchService(order)).isSuspended;
+    return await askOnce(() => api.suspend(order, stop.signal), isDone);
   } finally {
     stops.delete(order.id);
   }
 }
 
+/** Of a deploy that goes on it is enough to see that it does. */
+async function glance(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
+  if (job.asked !== "no") {
+    const deploy = await context.api.fetchNewestDeploy(order);
+    const isUnderWay = deploy !== null && progressOf(deploy) === "under-way";
+    if (isUnderWay && deploy.id !== job.before) return goOn(job, DEPLOY_POLL_MS);
+  }
+  return await goOnWaking(context, order, job);
+}
+
 async function goOnWaking(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
   if (context.sleeping.has(order.id)) return goOn(job, SUSPEND_POLL_MS);
   const view = await lookAt(context, order);
+  const blocked = whyBlocked(view.service);
+  if (blocked !== null) throw new ProviderError("forbidden", `${order.name}: ${blocked}`);
   const step = view.service.isSuspended
     ? await wakeSuspended(context, order, { job, view })
     : await wakeResumed(context, { job, view });
@@ -131,8 +140,6 @@ async function wakeSuspended(
   { job, view }: Turn,
 ): Promise<Step> {
   const { clock } = context;
-  const blocked = whyBlocked(view.service);
-  if (blocked !== null) throw new ProviderError("forbidden", `${order.name}: ${blocked}`);
   const before = view.deploy?.id ?? "";
   if (job.asked === "no") {
     const recalledMs = recalledWake(context, order.id);
@@ -151,15 +158,18 @@ async function wakeSuspended(
   throw new ProviderError("failed", message);
 }
 
+/** @throws ProviderError `busy` when it was refused so soon after a suspend that it may only have come too early */
 async function resume(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
-  const { api, clock } = context;
-  const asked = await askOnce(
-    () => api.resume(order),
-    async () => {
-      return !(await api.fetchService(order)).isSuspended;
-    },
-  );
-  return goOn({ ...job, asked, askedMs: clock.now() }, DEPLOY_POLL_MS);
+  const { api, clock, seen } = context;
+  const isDone = async () => !(await api.fetchService(order)).isSuspended;
+  try {
+    const asked = await askOnce(() => api.resume(order), isDone);
+    return goOn({ ...job, asked, askedMs: clock.now() }, DEPLOY_POLL_MS);
+  } catch (error) {
+    if (!(error instanceof ProviderError && error.kind === "invalid")) throw error;
+    if (clock.now() - (seen.get(order.id)?.sinceMs ?? 0) > SUSPENDS_MS) throw error;
+    throw new ProviderError("busy", error.message, { cause: error });
+  }
 }
 
 /** An earlier run may have resumed it, and the platform not show it yet. */

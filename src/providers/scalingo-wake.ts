@@ -23,7 +23,7 @@ import {
   POLL_MS,
   readProgress,
 } from "./scalingo-scale.ts";
-import { isBusy, type ScalingoApp } from "./scalingo-state.ts";
+import { isBusy, type ScalingoApp, type ScalingoType } from "./scalingo-state.ts";
 
 /**
  * Wakes an app from whatever state it is in. What was busy when we came is waited for first, and then looked at anew.
@@ -64,10 +64,26 @@ async function wakeInTurn(
   const changes = wakeChanges(formation, snapshot);
   if (changes.length > 0) return await begin(context, order, { job, changes });
   if (app.status === "stopped" || app.status === "crashed") {
-    if (!formation.some(({ amount }) => amount > 0)) throw nothingToWake(context, order.id);
-    return await begin(context, order, { job, changes: null });
+    const running = formation.filter(({ amount }) => amount > 0);
+    if (running.length === 0) throw nothingToWake(context, order.id);
+    return await startAnew(context, order, { job, running });
   }
   return { done: true, target: app.target };
+}
+
+/** A restart, as its formation says that it runs; where that call is not known, the same amounts once more. */
+async function startAnew(
+  context: ScalingoContext,
+  order: AppOrder,
+  { job, running }: { readonly job: ScaleJob; readonly running: readonly ScalingoType[] },
+): Promise<Step> {
+  try {
+    return await begin(context, order, { job, changes: null });
+  } catch (error) {
+    if (!(error instanceof ProviderError) || error.kind !== "not-found") throw error;
+    const changes = running.map(({ name, amount }) => ({ name, amount }));
+    return await begin(context, order, { job, changes });
+  }
 }
 
 /** Looks how far a wake is. */

@@ -60,7 +60,7 @@ export function createScalingoProvider(deps: ScalingoApiDeps): Provider {
     list: (signal) => list(lists, signal),
     whyUnlisted: lists.whyUnlisted,
     isWhole: lists.isWhole,
-    observe: (id, signal) => observe(context, id, signal),
+    observe: (id, signal, isWanted = false) => observe(context, id, { signal, isWanted }),
     async takeSnapshot(id, signal) {
       throwIfAborted(signal, `taking a snapshot of ${id}`);
       return await takeSnapshot(context, { id, urgency: "sleep", signal });
@@ -106,12 +106,13 @@ async function list(lists: RegionLists, signal: AbortSignal): Promise<readonly L
 async function observe(
   context: SleepContext,
   id: string,
-  signal: AbortSignal,
+  { signal, isWanted }: { readonly signal: AbortSignal; readonly isWanted: boolean },
 ): Promise<Observation> {
   throwIfAborted(signal, `observing ${id}`);
   const seenBefore = takeSeen(context, id);
   if (seenBefore !== null) return seenBefore;
-  const order: AppOrder = { id, urgency: urgencyOfLook(context, id), signal };
+  const urgency = isWanted ? "wake" : urgencyOfLook(context, id);
+  const order: AppOrder = { id, urgency, signal };
   const app = await fetchApp(context, order);
   const needsFormation = app.status === "running" || app.status === "scaling";
   const formation = needsFormation ? await fetchFormation(context, order) : null;

@@ -4,6 +4,7 @@ import type { Target } from "../app.ts";
 import type { Clock } from "../clock.ts";
 import type { UpsunConfig } from "../config.ts";
 import type { Sleeping } from "./platform-sleeping.ts";
+import type { Phase } from "./provider.ts";
 import type { AppOrder, UpsunApi } from "./upsun-api.ts";
 import type { UpsunActivity, UpsunEnvironment } from "./upsun-json.ts";
 import { progressOf } from "./upsun-state.ts";
@@ -16,6 +17,8 @@ export interface UpsunContext {
   readonly sleeping: Sleeping;
   /** Where environments answer that do not say so themselves: found out by a look. */
   readonly targets: Map<string, Target>;
+  /** What the last look saw. */
+  readonly phases: Map<string, Phase>;
   /** What was seen right before a pause, and when. */
   readonly looked: Map<string, View & { readonly atMs: number }>;
   /** What calls off a pause that was not sent yet. */

@@ -119,7 +119,7 @@ function conditionOf({ conditions, context, log }: State, project: string): Cond
 
 function forgetOthers(context: UpsunContext, environments: readonly UpsunEnvironment[]): void {
   const ids = new Set(environments.map(ownIdOf));
-  for (const memory of [context.targets, context.looked]) {
+  for (const memory of [context.targets, context.phases, context.looked]) {
     for (const id of memory.keys()) if (!ids.has(id)) memory.delete(id);
   }
 }

@@ -22,7 +22,7 @@ export function createUpsunProvider(deps: UpsunDeps): Provider {
   const api = createUpsunApi(deps);
   const context: UpsunContext = {
     ...{ config, clock, api, sleeping: createSleeping(clock) },
-    ...{ targets: new Map(), looked: new Map(), stops: new Map() },
+    ...{ targets: new Map(), phases: new Map(), looked: new Map(), stops: new Map() },
   };
   const lists = createProjectLists(context, log);
   const orderOf = (id: string, urgency: Urgency, signal: AbortSignal): AppOrder => {
@@ -44,7 +44,9 @@ export function createUpsunProvider(deps: UpsunDeps): Provider {
       return await lists.fetch({ urgency: "sweep", signal });
     },
     whyUnlisted: (id) => lists.whyUnlisted(id),
-    observe: async (id, signal) => await observe(context, orderOf(id, "sleep", signal)),
+    async observe(id, signal) {
+      return await observe(context, orderOf(id, urgencyOfLook(context, id), signal));
+    },
     async takeSnapshot(id, signal) {
       await refuseUnlessFree(context, orderOf(id, "sleep", signal));
       return { kind: "none" };
@@ -80,13 +82,21 @@ function isDownAnswer(status: number, header: (name: string) => string | null): 
   return status >= 300 && status < 400 && isOwnSite;
 }
 
+/** Somebody waits for what is waking; what was up is looked at before it is put to sleep. */
+function urgencyOfLook({ phases }: UpsunContext, id: string): Urgency {
+  const phase = phases.get(id);
+  if (phase === "waking") return "wake";
+  return phase === "awake" || phase === "stopping" ? "sleep" : "sweep";
+}
+
 /** One call; a second one for what is busy, or does not say where it answers. */
 async function observe(context: UpsunContext, order: AppOrder): Promise<Observation> {
-  const { api, targets } = context;
+  const { api, phases, targets } = context;
   const environment = await api.fetchEnvironment(order);
   const isBusy = environment.status === "dirty";
   const running = isBusy ? runningIn(await api.fetchActivities(order)) : null;
   const seen = observationOf(environment, running);
+  phases.set(idOf(order), seen.phase);
   if (seen.target !== null || seen.phase !== "awake") return seen;
   const target = await api.fetchTarget(order);
   if (target !== null) targets.set(idOf(order), target);

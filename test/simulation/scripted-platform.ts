@@ -242,6 +242,18 @@ export function createScriptedPlatform(deps: {
         }
       }
       let unlisted: ReadonlySet<string> = new Set();
+      /** By app: what calls off a stop that was not sent yet. */
+      const unsent = new Map<string, AbortController>();
+      /** @throws ProviderError when it is called off before its turn */
+      async function untilTurn(id: string, signal: AbortSignal): Promise<void> {
+        const stop = new AbortController();
+        unsent.set(id, stop);
+        try {
+          await call(AbortSignal.any([stop.signal, signal]), chance.oneOf([0, 2000]));
+        } finally {
+          unsent.delete(id);
+        }
+      }
       return {
         name,
         whyUnlisted: (id) => (unlisted.has(id) ? "a part of the platform does not answer" : null),
@@ -251,6 +263,7 @@ export function createScriptedPlatform(deps: {
           wakeTimeoutMs: 20_000,
           sleepTimeoutMs: 10_000,
           sleepAfterFailedWake: listHasState,
+          snapshotLooks: !listHasState,
         },
         async list(signal) {
           const picture = [...machines.values()].filter(isListed).map(
@@ -276,6 +289,7 @@ export function createScriptedPlatform(deps: {
         async takeSnapshot(id, signal): Promise<Snapshot> {
           await call(signal);
           const it = find(id);
+          if (!listHasState && it.deploying) throw new ProviderError("busy", "it is deployed");
           it.bootsAtSnapshot = it.boots;
           const processes = Object.entries(it.quantities).map(([type, quantity]) => ({
             type,
@@ -285,8 +299,12 @@ export function createScriptedPlatform(deps: {
         },
         wake: async (id, snapshot, signal) =>
           operate(find(id), () => wake(machine(id), snapshot, () => call(signal))),
+        callOff(id) {
+          unsent.get(id)?.abort(new ProviderError("rate-limited", "called off before it was sent"));
+        },
         sleep: async (id, _snapshot, signal) =>
           operate(find(id), async (): Promise<Step> => {
+            await untilTurn(id, signal);
             platform.onSleep(id);
             await call(signal, 500);
             const it = find(id);
@@ -304,6 +322,7 @@ export function createScriptedPlatform(deps: {
             }
             it.crashed = null;
             if (script === "lost-answer") throw lost();
+            if (chance.happens(0.3)) return goOn(clock.now() + chance.between(100, 3000));
             await call(signal, 500);
             return { done: true, target: null };
           }),
@@ -364,8 +383,7 @@ export function createScriptedPlatform(deps: {
       clock.after(chance.between(0, 1000), () => platform.crash(it.id));
     }
     if (script === "operation") {
-      const doneMs = clock.now() + chance.between(100, 3000);
-      return { done: false, operation: { id: String(doneMs) }, pollAfterMs: 100 };
+      return goOn(clock.now() + chance.between(100, 3000));
     }
     return { done: true, target: observe(it).target };
   }
@@ -401,6 +419,10 @@ export function createScriptedPlatform(deps: {
 
 /** So long after a list that left an app out no other does, ms. */
 const SLIP_PAUSE_MS = 120_000;
+
+function goOn(untilMs: number): Step {
+  return { done: false, operation: { id: String(untilMs) }, pollAfterMs: 100 };
+}
 
 function lost(): ProviderError {
   return new ProviderError("network", "the connection broke", { isUncertain: true });

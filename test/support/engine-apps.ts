@@ -18,6 +18,8 @@ export interface NewEngineApp {
   readonly isPublished?: boolean;
   /** Probed five times a second: whether it has written its page. */
   readonly hasHealthcheck?: boolean;
+  /** Where its program listens; default 8080. */
+  readonly port?: number;
   /** More of `HostConfig`. */
   readonly host?: Readonly<Record<string, unknown>>;
 }
@@ -27,7 +29,7 @@ const PROGRAM = `
 trap 'exit 0' TERM
 sleep "$BOOT"
 echo "$NAME $(echo | ts %.s)" >/www/index.html
-httpd -f -p 8080 -h /www &
+httpd -f -p "$PORT" -h /www &
 wait`;
 
 /** Created, not started. @returns its id */
@@ -36,14 +38,14 @@ export async function createApp(
   name: string,
   app: NewEngineApp = {},
 ): Promise<string> {
-  const { labels = {}, bootSeconds = 0, isPublished = true, host = {} } = app;
-  const bindings = { "8080/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] };
+  const { labels = {}, bootSeconds = 0, isPublished = true, port = 8080, host = {} } = app;
+  const bindings = { [`${port}/tcp`]: [{ HostIp: "127.0.0.1", HostPort: "" }] };
   const answer = await engine.call("POST", `${API}/containers/create?name=${name}`, {
     Image: engine.image,
     Cmd: ["/bin/sh", "-c", PROGRAM],
-    Env: [`NAME=${name}`, `BOOT=${bootSeconds}`, "PATH=/bin"],
+    Env: [`NAME=${name}`, `BOOT=${bootSeconds}`, `PORT=${port}`, "PATH=/bin"],
     Labels: { "paastis.enable": "true", ...labels },
-    ExposedPorts: { "8080/tcp": {} },
+    ExposedPorts: { [`${port}/tcp`]: {} },
     ...(app.hasHealthcheck === true ? { Healthcheck: HEALTHCHECK } : {}),
     HostConfig: {
       NetworkMode: engine.network,

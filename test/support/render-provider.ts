@@ -23,7 +23,7 @@ export interface RenderTest extends AsyncDisposable {
 }
 
 /** Fast enough for a deploy in a tenth of a second, slow enough for calls that take their time. */
-const TIMES_FASTER = 100;
+const TIMES_FASTER = 40;
 
 /** Provider and fake share a clock that runs fast; budgets are out of the way unless they are given. */
 export async function startRender(
@@ -32,7 +32,7 @@ export async function startRender(
   const { config, ...rest } = options;
   const clock = rest.clock ?? createFastClock(TIMES_FASTER);
   const fake = await startFakeRender({
-    ...{ deployMs: 10_000, readsPerMinute: 1_000_000, changesPerMinute: 1_000 },
+    ...{ deployMs: 6_000, readsPerMinute: 1_000_000, changesPerMinute: 1_000 },
     ...rest,
     clock,
   });
