@@ -283,6 +283,8 @@ function failureOf(context: LifecycleContext, app: App, why: string): Error {
 function applyObservation(context: LifecycleContext, app: App, observation: Observation): boolean {
   switch (observation.phase) {
     case "asleep":
+    // Somebody else stops it: what is sent there now is lost, and a wake waits for the end of that.
+    case "stopping":
       return apply(context, app, { kind: "observed", as: "asleep" });
     case "awake": {
       const target = observation.target ?? app.lastTarget;

@@ -80,12 +80,18 @@ describe("observation", () => {
   });
 
   test("observation: words that say nothing for sure change nothing", () => {
-    const phases = ["waking", "stopping", "deploying", "unmanaged", "unknown"] as const;
+    const phases = ["waking", "deploying", "unmanaged", "unknown"] as const;
     for (const phase of phases) {
       const { world, app } = worldWith(awakeAt("shop"));
       world.core.lifecycle.observe(app, { observation: { phase, target: null } });
       expect(app.state).toEqual(awakeAt("shop"));
     }
+  });
+
+  test("observation: an app that somebody else stops gets no more requests, but a wake", () => {
+    const { world, app } = worldWith(awakeAt("shop"));
+    world.core.lifecycle.observe(app, { observation: { phase: "stopping", target: null } });
+    expect(app.state.kind).toBe("asleep");
   });
 
   test("observation: an app that is up at a place not told is where it was last", () => {
