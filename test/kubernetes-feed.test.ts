@@ -330,10 +330,85 @@ test("kubernetes feed: of two lists at the same time the one that was asked for 
   };
   const early = test.read();
   await until(() => asked === 1);
-  expect(names(await test.read())).toEqual(["new"]);
+  // One of another urgency does not wait behind it.
+  const later = test.feed.read({ urgency: "wake", signal: new AbortController().signal });
+  expect(names(await later)).toEqual(["new"]);
   first.resolve();
   await early;
   expect([...(test.feed.known?.keys() ?? [])]).toEqual(["a/new"]);
+});
+
+test("kubernetes feed: whoever asks while a list is on its way shares the next, and may leave without the others", async () => {
+  await using test = await start();
+  const { answer } = test.cluster;
+  const go = Promise.withResolvers<void>();
+  // Some servers begin the answer to a watch with its first event, so that nothing is trusted before.
+  test.cluster.answer = (call) => {
+    if (call.path.includes("watch=1")) return statusAnswer(503);
+    return go.promise.then(() => answer(call) ?? statusAnswer(500));
+  };
+  const early = test.read();
+  await until(() => test.lists() === 1);
+  test.listed.push(thing("two"));
+  const leaver = new AbortController();
+  const left = failureOf(test.feed.read({ urgency: "sweep", signal: leaver.signal }));
+  const all = Array.from({ length: 50 }, () => test.read());
+  leaver.abort(new Error("it takes too long"));
+  expect((await left).message).toContain("it takes too long");
+  go.resolve();
+  await early;
+  expect((await Promise.all(all)).map(names)).toEqual(all.map(() => ["one", "two"]));
+  expect(test.lists()).toBe(2);
+  await test.read();
+  expect(test.lists()).toBe(3);
+});
+
+test("kubernetes feed: a list that nobody waits for any more is given up", async () => {
+  await using test = await start();
+  const { answer } = test.cluster;
+  test.cluster.answer = () => new Promise(() => undefined);
+  const leaver = new AbortController();
+  const left = failureOf(test.feed.read({ urgency: "sweep", signal: leaver.signal }));
+  await until(() => test.lists() === 1);
+  leaver.abort(new Error("it takes too long"));
+  await left;
+  test.cluster.answer = answer;
+  expect(names(await test.read())).toEqual(["one"]);
+});
+
+test("kubernetes feed: a list with an object that has no name is none, and what is known stays", async () => {
+  await using test = await start();
+  await test.read();
+  await test.cluster.nextWatch();
+  await test.clock.advance(91_000);
+  test.cluster.answer = (call) =>
+    call.path.includes("watch=1") ? null : listAnswer([thing("two"), {}], "60");
+  const failure = await failureOf(test.read());
+  expect([failure.kind, failure.message]).toEqual([
+    "protocol",
+    "could not list the things of a: there is an object without a name in it",
+  ]);
+  expect([...(test.feed.known?.keys() ?? [])]).toEqual(["a/one"]);
+});
+
+test("kubernetes feed: versions that are gone at once, again and again, are asked for less and less, and said", async () => {
+  await using test = await start();
+  const { answer } = test.cluster;
+  let tries = 0;
+  test.cluster.answer = (call) => {
+    if (!call.path.includes("watch=1")) return answer(call);
+    tries += 1;
+    return statusAnswer(410, { reason: "Expired" });
+  };
+  // Whoever is asked for a list gives one, as the core does after a second.
+  for (let second = 0; second < 120; second += 1) {
+    await test.read();
+    await test.clock.advance(1_000);
+  }
+  expect(tries).toBeLessThan(20);
+  expect(test.said().map(({ message }) => message)).toEqual([
+    "cannot watch the things of a (the cluster forgets at once what it listed): until that works, changes are seen when the apps are listed",
+  ]);
 });
 
 test("kubernetes watch: nothing is told any more once its signal was aborted", async () => {

@@ -110,8 +110,10 @@ test("kubernetes list: a namespace that may not be listed is said once, and the 
   const { provider } = demo;
   expect(provider.whyUnlisted?.("staging/deployment/old")).toContain("could not list");
   expect(provider.whyUnlisted?.("preview/deployment/old")).toBeNull();
+  expect(provider.isWhole?.()).toBe(false);
   demo.state.instead = () => null;
   await provider.list(patient());
+  expect(provider.isWhole?.()).toBe(true);
   expect(provider.whyUnlisted?.("staging/deployment/old")).toBeNull();
 });
 

@@ -106,12 +106,20 @@ interface State<T> extends FeedDeps {
   /** Why the watch has failed several times in a row; `null`: it has not. */
   failing: string | null;
   readonly unlisted: Condition;
-  /** The list under way, and what ends it when nobody waits for it any more. */
-  readonly listing: Map<Urgency, Listing<T>>;
+  readonly turns: Readonly<Record<Urgency, Turns<T>>>;
+}
+
+/** Lists of one urgency, one after the other. */
+interface Turns<T> {
+  /** Fulfilled at the end of all that have begun or wait; never rejects. */
+  busy: Promise<void>;
+  /** One that has not begun: whoever asks may share it. */
+  next: Listing<T> | null;
 }
 
 interface Listing<T> {
   readonly result: Promise<readonly T[]>;
+  /** Aborted when nobody waits for it any more. */
   readonly end: AbortController;
   waiting: number;
 }
@@ -136,7 +144,7 @@ export function createFeed<T>(
     asked: 0,
     answered: 0,
     failing: null,
-    listing: new Map(),
+    turns: { wake: noTurns(), sweep: noTurns(), sleep: noTurns() },
     unlisted: createCondition({ bad: log.warn, good: log.info, fields, clock }),
   };
   return {
@@ -148,6 +156,10 @@ export function createFeed<T>(
     accept: (object, key) => accept(state, object, key),
     follow: (follower) => follow(state, follower),
   };
+}
+
+function noTurns<T>(): Turns<T> {
+  return { busy: Promise.resolve(), next: null };
 }
 
 /** What a feed is about, for people. */
@@ -181,37 +193,43 @@ function isRefusal(error: unknown): boolean {
   return error.kind === "forbidden" || error.kind === "not-found";
 }
 
-/** Apps that are woken at the same moment ask for the same: one list answers all who ask while it is on its way. */
+/**
+ * Apps that are woken at the same moment ask for the same: while one list is on its way, all who ask share the next.
+ * So nobody is told what was so before they asked.
+ */
 async function listTogether<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
   const { urgency, signal } = order;
   const what = `listing the ${nameOf(state)}`;
   throwIfAborted(signal, what);
-  const listing = state.listing.get(urgency) ?? beginList(state, urgency);
+  const turns = state.turns[urgency];
+  const listing = turns.next ?? queueList(state, urgency);
   listing.waiting += 1;
   try {
     return await unlessAborted(listing.result, signal, what);
   } finally {
     listing.waiting -= 1;
     if (listing.waiting === 0) {
-      leaveList(state, urgency, listing);
+      if (turns.next === listing) turns.next = null;
       listing.end.abort(new Error("nobody waits for it any more"));
     }
   }
 }
 
-function beginList<T>(state: State<T>, urgency: Urgency): Listing<T> {
+function queueList<T>(state: State<T>, urgency: Urgency): Listing<T> {
+  const turns = state.turns[urgency];
+  const { busy } = turns;
   const end = new AbortController();
-  const result = list(state, { urgency, signal: end.signal });
+  const inTurn = async () => {
+    await busy;
+    if (turns.next === listing) turns.next = null;
+    return await list(state, { urgency, signal: end.signal });
+  };
+  const result = inTurn();
   const listing: Listing<T> = { result, end, waiting: 0 };
-  state.listing.set(urgency, listing);
-  const over = () => leaveList(state, urgency, listing);
-  result.then(over, over);
+  turns.next = listing;
+  const over = () => undefined;
+  turns.busy = result.then(over, over);
   return listing;
-}
-
-/** Whoever comes now wants to know more than it can tell. */
-function leaveList<T>({ listing: all }: State<T>, urgency: Urgency, listing: Listing<T>): void {
-  if (all.get(urgency) === listing) all.delete(urgency);
 }
 
 async function list<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {

@@ -27,6 +27,8 @@ export interface WorkloadLists {
   fetch(signal: AbortSignal): Promise<readonly Listing[]>;
   /** Why the newest list cannot know of this app: its namespace could not be listed. `null`: it could. */
   whyUnlisted(id: string): string | null;
+  /** Whether each namespace has been listed at least once. */
+  isWhole(): boolean;
 }
 
 interface State {
@@ -52,6 +54,7 @@ export function createWorkloadLists(context: KubernetesContext): WorkloadLists {
       for (const [scope, { why }] of state.silent) if (holds(scope, namespaceIn(id))) return why;
       return null;
     },
+    isWhole: () => [...state.silent.keys()].every((scope) => state.listed.has(scope)),
   };
 }
 

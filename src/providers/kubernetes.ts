@@ -74,6 +74,7 @@ export function createKubernetesProvider(deps: KubernetesDeps): Provider {
     },
     list: (signal) => lists.fetch(signal),
     whyUnlisted: lists.whyUnlisted,
+    isWhole: lists.isWhole,
     observe: (id, signal) => observe(context, id, signal),
     takeSnapshot: (id, signal) => takeSnapshot(context, order(id, "sleep", signal)),
     wake: (id, snapshot, signal) => wake(context, order(id, "wake", signal), snapshot),
