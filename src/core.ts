@@ -109,6 +109,7 @@ export function createCore(deps: CoreDeps): Core {
     lifecycle,
     activity,
     downAnswerOf,
+    hasOwnProxy: (app) => providerOf(app).capabilities.hasOwnProxy === true,
     completeness,
   });
   const endNotices = watch(providers, { table, lifecycle, reconciler });

@@ -34,6 +34,8 @@ export interface ServerDeps {
   readonly log: Log;
   /** How an app's platform says "down"; `null` for platforms that have no such answer. */
   readonly downAnswerOf: (app: App) => DownAnswer | null;
+  /** Whether something of an app's platform stands before it that may end although the app stays up. */
+  readonly hasOwnProxy: (app: App) => boolean;
   /** Whether all providers have listed their apps once. Until then an unknown app may only be unknown yet. */
   readonly completeness: () => Completeness;
   readonly isStopping: () => boolean;
@@ -161,7 +163,7 @@ function sawUp({ lifecycle }: ServerDeps, { app, target }: Exchange): void {
 function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Admission {
   const { app, target, head } = exchange;
   if (failure.kind === "unreachable") deps.lifecycle.targetIsDown(app, target, causeOf(head));
-  if (mayTryAgain(exchange, failure)) return deps.gate.readmit(exchange);
+  if (mayTryAgain(deps, exchange, failure)) return deps.gate.readmit(exchange);
   deps.activity.end(app);
   const code: AnswerCode = `upstream_${failure.kind}`;
   // Where the app runs is for the log: visitors need not know our ports.
@@ -179,10 +181,12 @@ const WHY: Readonly<Record<ForwardFailure["kind"], string>> = {
 };
 
 /** An app that ended under a request is as good as one that was down: the request goes to its successor. */
-function mayTryAgain(exchange: Exchange, failure: ForwardFailure): boolean {
-  if (!failure.replayable || exchange.failures >= FAILURES_MAX) return false;
+function mayTryAgain(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): boolean {
+  const { app, failures } = exchange;
+  if (!failure.replayable || failures >= FAILURES_MAX) return false;
   if (failure.kind === "unreachable") return true;
-  return failure.kind === "broken" && exchange.app.state.kind !== "awake";
+  if (failure.kind !== "broken") return false;
+  return app.state.kind !== "awake" || (failures === 0 && deps.hasOwnProxy(app));
 }
 
 /** A mistake of ours is answered and logged under one reference; it never ends the program. */

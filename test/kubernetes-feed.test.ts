@@ -386,7 +386,7 @@ test("kubernetes feed: a list with an object that has no name is none, and what 
   const failure = await failureOf(test.read());
   expect([failure.kind, failure.message]).toEqual([
     "protocol",
-    "could not list the things of a: there is an object without a name in it",
+    "could not list the things of a: an object in it has no name",
   ]);
   expect([...(test.feed.known?.keys() ?? [])]).toEqual(["a/one"]);
 });

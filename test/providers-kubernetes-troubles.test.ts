@@ -365,6 +365,23 @@ describe("kubernetes watches", () => {
     expect(late).not.toContain("stopping");
   });
 
+  test("news from before a sleep does not make an app look awake that was seen asleep", async () => {
+    await using world = await startKubernetes();
+    const app = world.fake.addWorkload("demo");
+    using watching = await world.watch();
+    world.fake.watches.pause();
+    await sleepFully(world, app);
+    await untilPhase(world.provider, idOf(app), "asleep");
+    // The size that was written down: the app was up then.
+    world.fake.watches.tellOne("deployments");
+    // Comes after it, on another watch, and says nothing of the app itself.
+    world.fake.addService(app, { name: "other", selector: { app: "other" } });
+    world.fake.watches.tellOne("services");
+    await until(() => watching.notices.length > 0);
+    expect(watching.phasesOf(app)).toEqual(["asleep"]);
+    expect((await listingOf(world, app)).observation?.phase).toBe("asleep");
+  });
+
   test("nothing is open any more once the provider is closed", async () => {
     await using world = await startKubernetes();
     world.fake.addWorkload("demo");

@@ -176,6 +176,19 @@ describe("leases", () => {
     expect(app.leases).toBe(1);
   });
 
+  test("server: what broke at a proxy of the platform's own is sent once more, and not twice", async () => {
+    const provider = createStubProvider({ hasOwnProxy: true });
+    const { app, admit, handler } = await servingWorld({ providers: [provider] });
+    const failure = { kind: "broken", replayable: true, message: "reset" } as const;
+    const once = handler.failed(exchangeOf(admit("shop")), { ...failure, replayable: false });
+    expect(summaryOf(once)).toBe("502 upstream_broken");
+    const again = handler.failed(exchangeOf(admit("shop")), failure);
+    expect(summaryOf(again)).toBe("to http://shop.test:8080");
+    expect(app.leases).toBe(1);
+    expect(summaryOf(handler.failed(exchangeOf(again), failure))).toBe("502 upstream_broken");
+    expect(app.leases).toBe(0);
+  });
+
   test("server: the same, when the app may not be tried again yet: it is told why", async () => {
     const { world, app, admit, handler } = await servingWorld();
     const exchange = exchangeOf(admit("shop"));

@@ -53,6 +53,8 @@ export function createDockerProvider(deps: DockerDeps): Provider {
       // What boots slowly must not be killed in the middle of it: the next request finds it up.
       sleepAfterFailedWake: false,
       listPauseMs: LIST_PAUSE_MS,
+      // What serves published ports ends with the engine, also where containers live on (`live-restore`).
+      hasOwnProxy: true,
     },
     list: (signal) => list(context, watch, signal),
     whyUnlisted: (id) => whyUnlisted(context, id),

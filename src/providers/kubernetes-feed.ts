@@ -112,7 +112,7 @@ interface State<T> extends FeedDeps {
 /** Lists of one urgency, one after the other. */
 interface Turns<T> {
   /** Fulfilled at the end of all that have begun or wait; never rejects. */
-  busy: Promise<void>;
+  busy: Promise<unknown>;
   /** One that has not begun: whoever asks may share it. */
   next: Listing<T> | null;
 }
@@ -227,8 +227,7 @@ function queueList<T>(state: State<T>, urgency: Urgency): Listing<T> {
   const result = inTurn();
   const listing: Listing<T> = { result, end, waiting: 0 };
   turns.next = listing;
-  const over = () => undefined;
-  turns.busy = result.then(over, over);
+  turns.busy = result.catch(() => undefined);
   return listing;
 }
 
@@ -242,10 +241,7 @@ async function list<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]>
   if (state.failing !== null) state.watchReport.fails(nameOf(state), state.failing);
   // Passed over, it would count as deleted.
   if (items.some((object) => objectNameOf(object) === null)) {
-    throw new ProviderError(
-      "protocol",
-      `could not ${what}: there is an object without a name in it`,
-    );
+    throw new ProviderError("protocol", `could not ${what}: an object in it has no name`);
   }
   const listed = items.flatMap((object) => entryOf(state, object) ?? []);
   if (question > state.answered) {

@@ -87,6 +87,11 @@ export interface Capabilities {
   readonly snapshotLooks?: boolean;
   /** Shortest time between two lists that are asked for out of turn, in ms; left out: 15 s. */
   readonly listPauseMs?: number;
+  /**
+   * Something of the platform's own stands before each app on this machine, and may end although the app stays up: a
+   * request that broke there before any answer, and does no harm twice, is sent once more.
+   */
+  readonly hasOwnProxy?: boolean;
 }
 
 /** Something a provider noticed by itself. */

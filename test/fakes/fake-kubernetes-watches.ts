@@ -36,6 +36,8 @@ export interface Watches {
   /** Nothing is told any more, and no watch ends, until `resume`: then all of it is told. */
   pause(): void;
   resume(): void;
+  /** While they pause: tells of the oldest change of this resource that was not told yet. */
+  tellOne(resource: ResourceName): void;
   /** Those that are open are silent for good: the connection is gone, and nobody was told. */
   strand(): void;
   /** Text between the lines of those that are open. */
@@ -100,6 +102,9 @@ export function createWatches(options: WatchOptions): Watches {
     resume() {
       state.isPaused = false;
       tellAll(state);
+    },
+    tellOne(resource) {
+      for (const watch of some(resource)) tellOne(state, watch);
     },
     strand() {
       for (const watch of state.watches) watch.isStranded = true;
@@ -234,6 +239,14 @@ function tell({ store, isPaused }: State, watch: Watch): void {
     if (event !== null) watch.lines.write(event);
   }
   watch.toldTo = store.revision;
+}
+
+function tellOne({ store }: State, watch: Watch): void {
+  const changes = store.changesAfter(watch.toldTo);
+  const change = changes.find(({ resource }) => resource === watch.resource);
+  const event = change === undefined ? null : eventOf(watch, change);
+  if (event !== null) watch.lines.write(event);
+  watch.toldTo = change?.revision ?? watch.toldTo;
 }
 
 /** What begins or ceases to be selected is added or deleted, for this watch. */
