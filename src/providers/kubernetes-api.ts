@@ -129,7 +129,7 @@ async function listOnce(
     const address = suffix === "" ? path : `${path}?${suffix}`;
     const answer = await send({ what, method: "GET", path: address, urgency, signal });
     if (answer.status === GONE) return null;
-    const read = readListPage(answer.body);
+    const read = pageIn(answer, what);
     items.push(...read.items);
     // All pages show the moment of the first.
     version ??= read.resourceVersion;
@@ -137,6 +137,16 @@ async function listOnce(
     next = read.next;
   }
   throw new ProviderError("protocol", `could not ${what}: the list has no end`);
+}
+
+/** @throws ProviderError `protocol` that says which list it was to be */
+function pageIn({ body }: ApiAnswer, what: string): ReturnType<typeof readListPage> {
+  try {
+    return readListPage(body);
+  } catch (error) {
+    if (!(error instanceof ProviderError)) throw error;
+    throw new ProviderError(error.kind, `could not ${what}: ${error.message}`, { cause: error });
+  }
 }
 
 const GONE = 410;

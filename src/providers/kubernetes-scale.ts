@@ -225,6 +225,7 @@ async function remember(
   const answer = await patch(context, order, {
     what: `write the size of ${nameOf(workload)} on it`,
     path: pathOf(workload),
+    isRepeatable: true,
     body: { metadata: { resourceVersion, annotations } },
   });
   if (answer === "conflict") return answer;
@@ -248,6 +249,8 @@ function scale(
   return patch(context, order, {
     what: to === 0 ? `put ${name} to sleep` : `wake ${name}`,
     path: `${pathOf(workload)}/scale`,
+    // Whoever was quicker than a second try would be overruled by it.
+    isRepeatable: resourceVersion !== undefined,
     body: {
       ...(resourceVersion !== undefined && { metadata: { resourceVersion } }),
       spec: { replicas: to },
@@ -255,26 +258,24 @@ function scale(
   });
 }
 
-/** Doing it twice does no harm. @returns `conflict` when somebody else has changed it at the same time */
+/** @returns `conflict` when it has to be looked at anew: somebody else was quicker, or nobody knows whether we were */
 async function patch(
   { api }: KubernetesContext,
   { urgency, signal }: AppOrder,
-  change: Pick<ApiCall, "what" | "path" | "body">,
+  change: Pick<ApiCall, "what" | "path" | "body" | "isRepeatable">,
 ): Promise<ApiAnswer | "conflict"> {
-  const { what, path, body } = change;
   try {
     return await api.send({
-      what,
+      ...change,
       method: "PATCH",
-      path: `${path}?${MANAGER}`,
+      path: `${change.path}?${MANAGER}`,
       headers: MERGE_PATCH,
-      body,
-      isRepeatable: true,
       urgency,
       signal,
     });
   } catch (error) {
-    if (error instanceof ProviderError && error.kind === "busy") return "conflict";
+    if (!(error instanceof ProviderError)) throw error;
+    if (error.kind === "busy" || error.isUncertain) return "conflict";
     throw error;
   }
 }

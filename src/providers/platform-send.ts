@@ -14,7 +14,14 @@ import {
 import type { ApiAnswer, ApiCall } from "./platform-api.ts";
 import { attempt } from "./platform-attempt.ts";
 import type { Entry } from "./platform-budget.ts";
-import { addressOf, backoffMs, headersOf, mayTryAgain, payloadOf } from "./platform-call.ts";
+import {
+  addressOf,
+  backoffMs,
+  headersOf,
+  mayTryAgain,
+  payloadOf,
+  WAKE_LIMITS_MAX,
+} from "./platform-call.ts";
 import type { CallContext, Running } from "./platform-context.ts";
 import {
   endTurn,
@@ -109,7 +116,7 @@ async function enterInTime(context: CallContext, running: Running): Promise<Entr
   const { call, life } = running;
   const { callOff, urgency, waitMaxMs, what } = call;
   const signal = callOff === undefined ? life.signal : AbortSignal.any([life.signal, callOff]);
-  const entrant = { urgency, obeys: running.limits > 1, signal };
+  const entrant = { urgency, obeys: running.limits >= WAKE_LIMITS_MAX, signal };
   if (waitMaxMs === undefined) return await context.budget.enter(entrant);
   const limit = deadline(context.options.clock, waitMaxMs, {
     reason: new ProviderError("rate-limited", `could not ${what}: its turn did not come in time`),
