@@ -269,7 +269,7 @@ describe("kubernetes watches", () => {
 
   test("lines in pieces, cut within letters, are read", async () => {
     await using world = await startKubernetes();
-    const app = world.fake.addWorkload("demo", { annotations: { who: "Zoë Größe" } });
+    const app = world.fake.addWorkload("demo");
     using watching = await world.watch();
     world.fake.api.splitPieces(true);
     for (let turn = 0; turn < 5; turn += 1) {
