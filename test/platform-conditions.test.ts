@@ -106,6 +106,27 @@ describe("rate limits", () => {
     expect(clock.pending()).toBe(0);
   });
 
+  test("a wake that is sent away without a word for how long gets two probes more", async () => {
+    const clock = createVirtualClock();
+    using platform = platformWith({ status: 429, body: "Retry later" });
+    using given = apiOf(platform.origin, { clock });
+    const failure = failureOf(given.api.send(callOf(WAKE)));
+    for (const [count, delayMs] of [
+      [1, 2000],
+      [2, 4000],
+      [3, 8000],
+      [4, 60_000],
+    ] as const) {
+      await until(() => called(given.lines) === count && clock.pending() === 1);
+      await clock.advance(delayMs - 1);
+      expect(platform.requests).toHaveLength(count);
+      await clock.advance(1);
+    }
+    expect((await failure).kind).toBe("rate-limited");
+    expect(platform.requests).toHaveLength(5);
+    expect(clock.pending()).toBe(0);
+  });
+
   test("the platform's own way of saying so counts: remaining calls, pauses, a 403 that means 429", async () => {
     const clock = createVirtualClock();
     let left = "300";

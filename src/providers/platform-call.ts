@@ -52,15 +52,9 @@ export function headersOf(
 /** Attempts at one call; the one with a renewed token is not counted. */
 export const TRIES_MAX = 3;
 
-/** How often a wake is sent although a rate limit sent it away: after 2, 6 and 14 s. From then on it waits for its end. */
-export const WAKE_LIMITS_MAX = 4;
-
 /** Pure. Whether doing the call once more can do no harm and may help. */
 export function mayTryAgain(call: ApiCall, tries: number, outcome: Outcome): boolean {
-  if (outcome.kind === "answered") return false;
-  const isLimited = outcome.kind === "refused" && outcome.refusal.kind === "rate-limited";
-  if (tries >= (isLimited && call.urgency === "wake" ? WAKE_LIMITS_MAX + 1 : TRIES_MAX))
-    return false;
+  if (tries >= TRIES_MAX || outcome.kind === "answered") return false;
   const isRepeatable = call.method === "GET" || call.isRepeatable === true;
   if (outcome.kind === "broken") return !outcome.isFinal && (isRepeatable || !outcome.isUncertain);
   if (outcome.refusal.kind === "rate-limited") return true;

@@ -50,6 +50,8 @@ export interface Running {
   hasRenewed: boolean;
   /** How often a rate limit sent it away. */
   limits: number;
+  /** How often one of unknown length did that, and it was not counted. */
+  spared: number;
   /** Some attempt may have been applied. */
   isUncertain: boolean;
   /** Pieces of the credential that it was sent with. */

@@ -14,14 +14,7 @@ import {
 import type { ApiAnswer, ApiCall } from "./platform-api.ts";
 import { attempt } from "./platform-attempt.ts";
 import type { Entry } from "./platform-budget.ts";
-import {
-  addressOf,
-  backoffMs,
-  headersOf,
-  mayTryAgain,
-  payloadOf,
-  WAKE_LIMITS_MAX,
-} from "./platform-call.ts";
+import { addressOf, backoffMs, headersOf, mayTryAgain, payloadOf } from "./platform-call.ts";
 import type { CallContext, Running } from "./platform-context.ts";
 import {
   endTurn,
@@ -50,6 +43,7 @@ export async function sendCall(context: CallContext, call: ApiCall): Promise<Api
     tries: 0,
     hasRenewed: false,
     limits: 0,
+    spared: 0,
     isUncertain: false,
     secrets: [],
   };
@@ -116,7 +110,7 @@ async function enterInTime(context: CallContext, running: Running): Promise<Entr
   const { call, life } = running;
   const { callOff, urgency, waitMaxMs, what } = call;
   const signal = callOff === undefined ? life.signal : AbortSignal.any([life.signal, callOff]);
-  const entrant = { urgency, obeys: running.limits >= WAKE_LIMITS_MAX, signal };
+  const entrant = { urgency, obeys: running.limits > 1, signal };
   if (waitMaxMs === undefined) return await context.budget.enter(entrant);
   const limit = deadline(context.options.clock, waitMaxMs, {
     reason: new ProviderError("rate-limited", `could not ${what}: its turn did not come in time`),
@@ -146,10 +140,24 @@ async function useTurn(
     running.hasRenewed = true;
     return "renewed";
   }
-  running.tries += 1;
-  if (outcome.kind === "refused" && outcome.refusal.kind === "rate-limited") running.limits += 1;
+  countTry(running, raw, outcome);
   learn(context, { running, raw, outcome, turn });
   return outcome;
+}
+
+/** How often a wake is sent away by a rate limit of unknown length before that counts. */
+const SPARED_MAX = 2;
+
+/** A limit without a word about its length may be over in a moment, and somebody waits: the budget spaces the tries. */
+function countTry(running: Running, raw: RawAnswer | Refused | Broken, outcome: Outcome): void {
+  const isLimit = outcome.kind === "refused" && outcome.refusal.kind === "rate-limited";
+  const isUntold = raw.kind === "answer" && raw.header("retry-after") === null;
+  if (isLimit && isUntold && running.call.urgency === "wake" && running.spared < SPARED_MAX) {
+    running.spared += 1;
+    return;
+  }
+  running.tries += 1;
+  if (isLimit) running.limits += 1;
 }
 
 function leavesDoubt(outcome: Outcome): boolean {
