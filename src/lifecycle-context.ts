@@ -63,6 +63,8 @@ export interface Run {
   callOff: AbortController | null;
   /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
   abort: AbortController | null;
+  /** The wake's call has been taken: what ended before it says nothing about it. */
+  isOrdered: boolean;
   /** Wakes and quick crashes in a row that failed. */
   failures: number;
   /** What the platform said last; `null`: nothing yet. */
@@ -94,6 +96,7 @@ export function runOf(context: LifecycleContext, app: App): Run {
     isWanted: false,
     callOff: null,
     abort: null,
+    isOrdered: false,
     failures: 0,
     lastWord: null,
     lastProbe: null,

@@ -110,6 +110,7 @@ export function listen(wake: Wake): { readonly signal: AbortSignal; readonly end
   if (wake.signal.aborted) onAbort();
   else wake.signal.addEventListener("abort", onAbort, { once: true });
   run.abort = controller;
+  run.isOrdered = true;
   return {
     signal: controller.signal,
     end() {

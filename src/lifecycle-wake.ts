@@ -183,10 +183,12 @@ async function callProvider(
 }
 
 /** A call that fails in passing is made again; one that may have been applied only when it was not. */
-function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
+async function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
   const { context, app, untilMs } = wake;
+  const run = runOf(context, app);
   const call = () => context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
-  return persist(call, {
+  run.isOrdered = false;
+  const step = await persist<Step>(call, {
     ...context,
     signal,
     untilMs,
@@ -197,6 +199,8 @@ function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
       return IS_COMING.has(seen.phase) ? { done: true, target: seen.target } : null;
     },
   });
+  run.isOrdered = true;
+  return step;
 }
 
 /** What an app is that a wake has brought up, or is about to. */

@@ -266,6 +266,8 @@ function hasEnded({ phase }: Observation): boolean {
 /** The provider reports that what we wait for has ended: no need to wait for the time-out. */
 function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
   if (!hasEnded(observation)) return;
+  // The end of a stop that somebody else had begun: the wake comes after it.
+  if (observation.phase === "asleep" && !runOf(context, app).isOrdered) return;
   const isOver = observation.phase === "asleep" ? " before it answered" : "";
   const why =
     observation.phase === "blocked"

@@ -108,7 +108,7 @@ describe("rate limits", () => {
 
   test("a wake that is sent away without a word for how long gets two probes more", async () => {
     const clock = createVirtualClock();
-    using platform = platformWith({ status: 429, body: "Retry later" });
+    using platform = platformWith({ status: 429, text: "Retry later" });
     using given = apiOf(platform.origin, { clock });
     const failure = failureOf(given.api.send(callOf(WAKE)));
     for (const [count, delayMs] of [

@@ -348,7 +348,7 @@ describe("what the platform says", () => {
 
   test("unknown: an app of which nobody knows how it is, is not stopped", async () => {
     const { world, app, clock, provider } = platformWorld(UNKNOWN);
-    for (const phase of ["unknown", "deploying", "waking", "stopping", "unmanaged"] as const) {
+    for (const phase of ["unknown", "deploying", "waking", "unmanaged"] as const) {
       await says(world, seen(phase));
       await sweepTwice(world);
       await clock.advance(10 * MINUTE_MS);

@@ -12,6 +12,7 @@ import {
   openScopes,
   withTrouble,
 } from "./kubernetes-context.ts";
+import type { ReadOrder } from "./kubernetes-feed.ts";
 import { fieldsOf, objectKeyOf, textOf } from "./kubernetes-json.ts";
 import { createWorkloadLists, readWorkloads } from "./kubernetes-list.ts";
 import { poll, sleep, takeSnapshot, wake } from "./kubernetes-scale.ts";
@@ -20,7 +21,7 @@ import { createWatchReport } from "./kubernetes-watch-report.ts";
 import { placeOf } from "./kubernetes-workload.ts";
 import type { PlatformFetch, Urgency } from "./platform-api.ts";
 import { createCondition } from "./platform-condition.ts";
-import type { AccountReport, Observation, Provider } from "./provider.ts";
+import { type AccountReport, type Observation, type Provider, ProviderError } from "./provider.ts";
 
 /** Everything the provider is made of. */
 export interface KubernetesDeps {
@@ -115,14 +116,7 @@ async function check(
 ): Promise<readonly AccountReport[]> {
   const order = { urgency: "wake", signal } as const;
   const { baseUrl } = await context.api.connection.access();
-  const call = {
-    what: "ask the cluster for its version",
-    method: "GET",
-    path: "/version",
-  } as const;
-  const { body } = await context.api.send({ ...call, ...order });
-  const version = textOf(fieldsOf(body).gitVersion) || "of an unknown version";
-  const account = `Kubernetes ${version} at ${new URL(baseUrl).host}`;
+  const account = `Kubernetes ${await versionOf(context, order)} at ${new URL(baseUrl).host}`;
   const scopes = await openScopes(context);
   return await Promise.all(
     scopes.map(async (scope) => {
@@ -134,3 +128,18 @@ async function check(
     }),
   );
 }
+
+/** Something in front of the cluster, or a strict cluster, may keep it to itself; the lists show what counts. */
+async function versionOf({ api }: KubernetesContext, order: ReadOrder): Promise<string> {
+  const what = "ask the cluster for its version";
+  try {
+    const { body } = await api.send({ what, method: "GET", path: "/version", ...order });
+    return textOf(fieldsOf(body).gitVersion) || UNKNOWN_VERSION;
+  } catch (error) {
+    if (!(error instanceof ProviderError)) throw error;
+    if (error.kind === "forbidden" || error.kind === "not-found") return UNKNOWN_VERSION;
+    throw error;
+  }
+}
+
+const UNKNOWN_VERSION = "of an unknown version";
