@@ -336,12 +336,12 @@ story(
     const sweeps = { START_AND_STOP_CHECKING_INTERVAL_CRON: EVERY_SECOND };
     await using early = await start(sweeps);
     expect(early.startedInMs).toBeLessThan(5_000);
-    expect((await visit(early, "demo")).split(" ")[0]).toBe("503");
+    expect((await early.get("demo")).status).toBe(503);
     await docker.comeUp();
     await eventually("its apps are found", async () => (await visit(early, "demo")) === "demo");
     await docker.server.goDown("hang");
     await using deaf = await start(sweeps);
-    expect((await visit(deaf, "demo")).split(" ")[0]).toBe("503");
+    expect((await deaf.get("demo")).status).toBe(503);
     await docker.server.comeUp();
   },
 );

@@ -254,6 +254,7 @@ async function deletion({ platform, start }: Told): Promise<void> {
   const app = platform.addApp("deleted-app");
   platform.addApp("kept-app");
   await using paastis = await start();
+  await paastis.untilEvent(app.key, "APP_DISCOVERED");
   expect(await statusOf(paastis, app.key)).toBe(200);
   app.delete();
   await paastis.untilEvent(app.key, "APP_UNREGISTERED");
