@@ -394,9 +394,7 @@ async function pauseAfter<T>(
   if (failures >= FAILURES_TOLD) state.failing = why;
   const wholeMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, 10));
   const ownMs = wholeMs * (0.5 + random() / 2);
-  if (askedMs === 0 && end.kind === "failed") {
-    // A list that succeeds meanwhile shows that the cluster answers again.
-    return await wait(state, follower, ownMs);
-  }
+  // A list that succeeds meanwhile shows that the cluster answers again.
+  if (askedMs === 0 && end.kind === "failed") return await wait(state, follower, ownMs);
   await sleep(clock, Math.max(ownMs, askedMs), follower.signal);
 }
