@@ -41,6 +41,7 @@ export interface Program extends AsyncDisposable {
   cpuSeconds(): number;
   /** What its descriptors are, such as `socket:[4711]`. */
   descriptors(): string[];
+  /** How many sockets it holds, listeners included, its standard output and error not. */
   sockets(): number;
   /** Waits until all its apps were put to sleep: nobody holds a lease. @param from looks at lines from there on */
   untilAllSleep(from?: number): Promise<void>;
@@ -99,7 +100,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     forgetPeak: () => writeFileSync(`/proc/${pid}/clear_refs`, "5"),
     cpuSeconds: () => cpuSecondsOf(pid),
     descriptors: () => descriptorsOf(pid),
-    sockets: () => descriptorsOf(pid).filter((what) => what.startsWith("socket:")).length,
+    sockets: () => countSockets(pid),
     untilAllSleep: (from = 0) =>
       until(() => options.apps.every((key) => sleeps(lines, key, from)), PATIENCE_MS),
     events: (event) => lines.filter((line) => line.event === event),
@@ -148,6 +149,13 @@ function descriptorsOf(pid: number): string[] {
       return [];
     }
   });
+}
+
+/** The runtime opens the standard streams, here sockets, a second time when they are first used: they do not count. */
+function countSockets(pid: number): number {
+  const sockets = new Set(descriptorsOf(pid).filter((what) => what.startsWith("socket:")));
+  for (const stream of [1, 2]) sockets.delete(readlinkSync(`/proc/${pid}/fd/${stream}`));
+  return sockets.size;
 }
 
 async function readTexts(
