@@ -120,22 +120,20 @@ describe("docker memory", () => {
     }
   });
 
-  test("how one ended is remembered only while the engine tells of every change", () => {
+  test("what ended until an app was asleep in an earlier run has not failed, and what ended later has", () => {
     const memory = createMemory(createVirtualClock());
-    memory.seen(shop);
-    const ended = detailsOf("shop", { status: "exited", exitCode: 3 });
-    const ending = () => memory.endingOf(ended)?.exitCode ?? null;
-    memory.looked(ended);
-    expect(ending()).toBeNull();
-    memory.setInformed(true);
-    expect(ending()).toBeNull();
-    memory.looked(ended);
-    expect(ending()).toBe(3);
-    memory.started(id);
-    expect(ending()).toBeNull();
-    memory.looked(ended);
-    memory.setInformed(false);
-    expect(ending()).toBeNull();
+    const endedAt = (finishedMs: number | null) =>
+      memory.hadEnded("container/shop", detailsOf("shop", { status: "exited", finishedMs }));
+    expect(endedAt(1_000)).toBe(false);
+    memory.wasAsleep("container/shop", 500_000);
+    expect([1_000, 500_000, null].map(endedAt)).toEqual([true, true, true]);
+    // A stop that was begun then takes its time.
+    expect([620_000, 620_001].map(endedAt)).toEqual([true, false]);
+    const up = detailsOf("shop", { finishedMs: 1_000 });
+    expect(memory.hadEnded("container/shop", up)).toBe(false);
+    expect(memory.hadEnded("container/other", detailsOf("other", { status: "exited" }))).toBe(
+      false,
+    );
   });
 
   test("of containers that are gone nothing is kept, of their app when it went", async () => {
@@ -143,7 +141,7 @@ describe("docker memory", () => {
     const memory = createMemory(clock);
     memory.seen(shop);
     memory.endsOnPurpose(id);
-    memory.looked(detailsOf("shop"));
+    memory.looked(detailsOf("shop"), memory.looks.mark(id));
     expect([memory.appOf(id), memory.known("container/shop")]).toEqual([
       "container/shop",
       { key: "shop", goneMs: null },

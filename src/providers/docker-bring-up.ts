@@ -8,8 +8,8 @@ import type { EngineRefusal } from "./docker-errors.ts";
 import type { Member } from "./docker-groups.ts";
 import { isToldToEnd } from "./docker-history.ts";
 import type { Container, ContainerDetails } from "./docker-json.ts";
-import { goneFrom, look, readApps } from "./docker-look.ts";
-import { RECREATION_MS } from "./docker-memory.ts";
+import { findApp, goneFrom, look, readApps, whyNoNetwork } from "./docker-look.ts";
+import { RECREATION_MS, REPLACEMENT_MS_MAX } from "./docker-memory.ts";
 import { endOf, stateOf } from "./docker-state.ts";
 import { ProviderError } from "./provider.ts";
 
@@ -114,14 +114,23 @@ async function change(
   if (changed === "done") return null;
   const now = await lookAt(context, container, order.signal);
   if (changed === "already" || needOf(context, now) !== order.change) return now;
-  // It is as it was: asking again would not help. Source: moby `daemon/start.go`, "marked for removal".
-  if (changed.status === 409) return goneFrom(container);
-  if (order.tries >= PORT_TRIES_MAX || !PORT_IN_USE.test(changed.words)) {
-    throw refused(order.change, container, changed);
+  // It is as it was.
+  if (order.tries >= triesMax(changed)) {
+    throw await refused(context, now, { ...order, refusal: changed });
   }
-  return await lookLater(context, now, { delayMs: LOOK_FIRST_MS * 4, signal: order.signal });
+  const delayMs = Math.min(LOOK_FIRST_MS * 2 ** (order.tries + 1), LOOK_LAST_MS);
+  return await lookLater(context, now, { delayMs, signal: order.signal });
 }
 
+/** How often an order is given that is refused like this. */
+function triesMax({ status, words }: EngineRefusal): number {
+  // Something else is under way with it, or with the container whose network it uses: that passes.
+  if (status === 409) return BUSY_TRIES_MAX;
+  return PORT_IN_USE.test(words) ? PORT_TRIES_MAX : 1;
+}
+
+/** With the pauses between them this takes some 10 s. */
+const BUSY_TRIES_MAX = 12;
 /**
  * A port that the engine chose itself is another one next time, and the old container of one that is re-created gives
  * its own back. Source: an engine 20.10, whose proxy and allocator each have words of their own.
@@ -137,14 +146,24 @@ async function lookAt(
   return (await look(context, container, signal)) ?? goneFrom(container);
 }
 
-function refused(
-  what: Change,
-  { name }: Container,
-  { status, words }: EngineRefusal,
-): ProviderError {
-  const said = words === "" ? `status ${status}` : words;
-  const kind = status === 403 ? "forbidden" : "failed";
-  return new ProviderError(kind, `the engine could not ${what} container ${name}: ${said}`);
+/** Statuses of a proxy in front of an engine that is away. */
+const AWAY: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+
+async function refused(
+  context: DockerContext,
+  container: Container,
+  order: {
+    readonly change: Change;
+    readonly refusal: EngineRefusal;
+    readonly signal: AbortSignal;
+  },
+): Promise<ProviderError> {
+  const { status, words } = order.refusal;
+  const missing = await whyNoNetwork(context, container, order.signal);
+  const said = missing ?? (words === "" ? `status ${status}` : words);
+  const message = `the engine could not ${order.change} container ${container.name}: ${said}`;
+  if (AWAY.has(status)) return new ProviderError("unavailable", message);
+  return new ProviderError(status === 403 ? "forbidden" : "failed", message);
 }
 
 /** Compose, and tools that update images, replace a container by another one with the same place or name. */
@@ -158,19 +177,21 @@ async function successorOf(
   }: { readonly member: Member; readonly old: Container; readonly signal: AbortSignal },
 ): Promise<Container> {
   const { clock } = context;
-  const untilMs = clock.now() + RECREATION_MS;
+  const what = `waking ${appId}`;
+  const beganMs = clock.now();
+  let missingMs: number | null = null;
   for (;;) {
     const app = (await readApps(context, signal)).get(appId);
     const now = app?.members.find(({ name }) => name === member.name)?.container;
     if (now !== undefined && now.id !== old.id) return now;
+    missingMs = now === undefined ? (missingMs ?? clock.now()) : null;
+    const untilMs = missingMs === null ? beganMs + REPLACEMENT_MS_MAX : missingMs + RECREATION_MS;
     if (clock.now() >= untilMs) break;
-    await untilNudged(context, old, {
-      delayMs: LOOK_FIRST_MS * 2,
-      signal,
-      what: `waking ${appId}`,
-    });
+    await untilNudged(context, old, { delayMs: LOOK_FIRST_MS * 2, signal, what });
   }
-  const why = old.status === "dead" ? "the engine could not remove it" : "it was removed";
+  // With all of its containers gone it is no app any more.
+  await findApp(context, appId, signal);
+  const why = missingMs === null ? "the engine could not remove it" : "it was removed";
   throw new ProviderError("failed", `container ${old.name} cannot be started: ${why}`);
 }
 

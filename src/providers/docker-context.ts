@@ -20,6 +20,8 @@ export interface DockerContext {
   readonly turns: Turns;
   readonly nudges: Nudges;
   readonly readiness: Readiness;
+  /** An app is missing in a list that was there before. */
+  readonly onGone: () => void;
 }
 
 /** Lets the wakes and sleeps of one app happen one after the other. */

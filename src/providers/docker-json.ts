@@ -45,6 +45,8 @@ export interface ContainerDetails extends Container {
   readonly isOutOfMemory: boolean;
   /** When it began to run last, ms since the epoch; `null`: never. */
   readonly startedMs: number | null;
+  /** When it ended last, ms since the epoch; `null`: never, or nobody says. */
+  readonly finishedMs: number | null;
   /** How often its restart policy has started it since somebody last did. */
   readonly restartCount: number;
   /** How long its owner lets it take to stop; `null`: nothing is said. */
@@ -144,6 +146,7 @@ export function readContainer(body: unknown): ContainerDetails {
     error: safeText(textOf(state.Error)),
     isOutOfMemory: state.OOMKilled === true,
     startedMs: timeOf(state.StartedAt),
+    finishedMs: timeOf(state.FinishedAt),
     restartCount: numberOf(restarts),
     stopTimeoutMs: stopSeconds > 0 ? stopSeconds * 1000 : null,
   };

@@ -22,7 +22,8 @@ export async function readApps(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, DockerApp>> {
   const apps = groupContainers(await listContainers(context.api, signal));
-  context.memory.seen(apps);
+  const missing = context.memory.seen(apps);
+  if (missing.length > 0) context.onGone();
   for (const { id, key, problems } of apps) {
     for (const problem of problems) warnOnce(context, { id, key }, problem);
   }
@@ -103,8 +104,9 @@ export async function look(
   container: Pick<Container, "id" | "name">,
   signal: AbortSignal,
 ): Promise<ContainerDetails | null> {
+  const before = memory.looks.mark(container.id);
   const details = await inspectContainer(api, container, signal);
-  if (details !== null) memory.looked(details);
+  if (details !== null) memory.looked(details, before);
   return details;
 }
 
@@ -151,7 +153,9 @@ export async function observeApp(
   const needed = names.flatMap((name) => app.members.find((one) => one.name === name) ?? []);
   const ordered = [member, ...needed.filter((one) => one !== member)];
   const states = await Promise.all(
-    ordered.map((one) => stateOfMember(context, one, { isServing: one === member, signal })),
+    ordered.map((one) =>
+      stateOfMember(context, one, { appId: app.id, isServing: one === member, signal }),
+    ),
   );
   const seen = combine(states);
   const isUp = seen.phase === "awake" || seen.phase === "waking";
@@ -179,18 +183,28 @@ function leftAlone(context: DockerContext, app: DockerApp, why: string): Observa
 async function stateOfMember(
   context: DockerContext,
   { container }: Member,
-  { isServing, signal }: { readonly isServing: boolean; readonly signal: AbortSignal },
+  about: { readonly appId: string; readonly isServing: boolean; readonly signal: AbortSignal },
 ): Promise<MemberState> {
   const { memory } = context;
   const known = memory.knowledgeOf(container.id);
   // Nobody but the serving one is asked over HTTP.
-  const knowledge = { ...known, isBooting: isServing && known.isBooting };
-  if (isDetailed(container) || !needsDetails(container, knowledge)) {
-    return stateOf(container, knowledge);
-  }
-  const ending = memory.endingOf(container);
-  const details = ending ?? (await look(context, container, signal)) ?? goneFrom(container);
-  return stateOf(details, knowledge);
+  const knowledge = { ...known, isBooting: about.isServing && known.isBooting };
+  const stateNow = (details: ContainerDetails) => {
+    const hadEnded = memory.hadEnded(about.appId, details);
+    return stateOf(details, hadEnded ? { ...knowledge, isEndedOnPurpose: true } : knowledge);
+  };
+  if (isDetailed(container)) return stateNow(container);
+  if (!needsDetails(container, knowledge)) return stateOf(container, knowledge);
+  const remembered = memory.looks.detailsOf(container);
+  const state = remembered === null ? null : stateNow(remembered);
+  if (state !== null && !isPassing(state)) return state;
+  const details = await look(context, container, about.signal);
+  return details === null ? stateOf(goneFrom(container), knowledge) : stateNow(details);
+}
+
+/** Whether it will soon be another one. */
+function isPassing({ phase }: MemberState): boolean {
+  return phase === "waking" || phase === "stopping";
 }
 
 /**
@@ -202,23 +216,76 @@ async function locate(
   { container, marks }: Member,
   signal: AbortSignal,
 ): Promise<Found | null> {
-  const listed = await locateAs(context, { container, marks }, signal);
-  if (listed.kind === "target") return listed;
-  const details = await look(context, container, signal);
-  return details === null ? null : await locateAs(context, { container: details, marks }, signal);
+  const how = { isFresh: isDetailed(container), signal };
+  const listed = await locateAs(context, { container, marks }, how);
+  if (listed.kind === "target" || how.isFresh) return listed;
+  const details = await detailsOf(context, container, signal);
+  return details === null ? null : await locateAs(context, { container: details, marks }, how);
+}
+
+async function detailsOf(
+  context: DockerContext,
+  listed: Container,
+  signal: AbortSignal,
+): Promise<ContainerDetails | null> {
+  return context.memory.looks.detailsOf(listed) ?? (await look(context, listed, signal));
+}
+
+/** `isFresh`: with a look at everything that counts, whatever was seen before. */
+interface HowToLook {
+  readonly isFresh: boolean;
+  readonly signal: AbortSignal;
 }
 
 async function locateAs(
   context: DockerContext,
   { container, marks }: Pick<Member, "container" | "marks">,
-  signal: AbortSignal,
+  how: HowToLook,
 ): Promise<Found> {
   const { config } = context;
-  const hostId = networkHostOf(container);
-  if (hostId === null) return findTarget({ container, marks, config, host: null });
-  const host = await look(context, { id: hostId, name: hostId.slice(0, 12) }, signal);
+  const host = await networkHost(context, container, how);
+  if (host === "its own") return findTarget({ container, marks, config, host: null });
   if (host !== null) return findTarget({ container, marks, config, host });
-  return { kind: "none", why: `it uses the network of container ${hostId}, which is gone` };
+  return { kind: "none", why: hostIsGone(container) };
+}
+
+/** The container whose network this one uses; `null`: there is none any more. @throws ProviderError */
+async function networkHost(
+  context: DockerContext,
+  guest: Container,
+  { isFresh, signal }: HowToLook,
+): Promise<ContainerDetails | "its own" | null> {
+  const id = networkHostOf(guest);
+  if (id === null) return "its own";
+  const { looks } = context.memory;
+  const remembered = isFresh ? undefined : looks.hostOf(guest.id);
+  if (remembered !== undefined) return remembered;
+  const host = await look(context, { id, name: shortId(id) }, signal);
+  looks.sawHost(guest.id, host);
+  return host;
+}
+
+/** Ids are 64 digits; a name is left as it is. */
+function shortId(id: string): string {
+  return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
+}
+
+function hostIsGone(guest: Container): string {
+  const host = shortId(networkHostOf(guest) ?? "");
+  return `it uses the network of container ${host}, which does not exist any more: create ${guest.name} anew, with the network of one that does`;
+}
+
+/** Why a container has no network to come up in; `null`: nothing is wrong with that. @throws ProviderError */
+export async function whyNoNetwork(
+  context: DockerContext,
+  container: Container,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const host = await networkHost(context, container, { isFresh: true, signal });
+  if (host === "its own") return null;
+  if (host === null) return hostIsGone(container);
+  if (host.status === "running") return null;
+  return `it uses the network of container ${host.name}, which is ${host.status}: start that first, or give both the same paastis.name`;
 }
 
 /**
@@ -230,7 +297,7 @@ export async function targetNow(
   app: DockerApp,
   { member, signal }: { readonly member: Member; readonly signal: AbortSignal },
 ): Promise<Target> {
-  const found = await locateAs(context, member, signal);
+  const found = await locateAs(context, member, { isFresh: true, signal });
   if (found.kind === "target") return found.target;
   const why = `container ${member.container.name}: ${found.why}`;
   warnOnce(context, app, `cannot be reached: ${why}`);

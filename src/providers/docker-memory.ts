@@ -2,9 +2,9 @@
 
 import type { Clock } from "../clock.ts";
 import type { DockerApp } from "./docker-groups.ts";
-import type { Container, ContainerDetails } from "./docker-json.ts";
+import type { ContainerDetails } from "./docker-json.ts";
+import { createLooks, type DockerLooks } from "./docker-looks.ts";
 import { createRuns, type DockerRuns } from "./docker-runs.ts";
-import { needsDetails } from "./docker-state.ts";
 
 /** An app that was listed at some time. */
 export interface KnownApp {
@@ -18,8 +18,12 @@ export type Fixed = Pick<ContainerDetails, "ports" | "stopTimeoutMs">;
 
 /** What is remembered. */
 export interface DockerMemory extends Omit<DockerRuns, "forgetEnding" | "keepOnly"> {
-  /** Takes over what a list says; containers that are gone are forgotten. */
-  seen(apps: readonly DockerApp[]): void;
+  readonly looks: DockerLooks;
+  /**
+   * Takes over what a list says; containers that are gone are forgotten.
+   * @returns ids of apps that are missing for the first time
+   */
+  seen(apps: readonly DockerApp[]): readonly string[];
   /** Id of the app that a container belongs to; `null`: not known. */
   appOf(containerId: string): string | null;
   /** An app that was listed at some time; `null`: never. */
@@ -28,11 +32,13 @@ export interface DockerMemory extends Omit<DockerRuns, "forgetEnding" | "keepOnl
   appIds(): readonly string[];
   /** `null`: it was never looked at. */
   fixedOf(containerId: string): Fixed | null;
-  /** How a container ended, while nothing can have happened to it since; `null`: not known. */
-  endingOf(container: Container): ContainerDetails | null;
-  /** A look at a container. */
-  looked(details: ContainerDetails): void;
-  /** Whether the engine tells of every change: without that a look is good for one time only. */
+  /** A look at a container. @param before what `looks.mark` gave before it was asked for */
+  looked(details: ContainerDetails, before: object | null): void;
+  /** An earlier run had the app asleep by then, or was about to; ms since the epoch. */
+  wasAsleep(appId: string, atMs: number): void;
+  /** Whether a container of the app had ended by then: that was a sleep, whatever its exit status. */
+  hadEnded(appId: string, details: ContainerDetails): boolean;
+  /** Whether the engine tells of every change: otherwise who was told to end may have ended since. */
   setInformed(isInformed: boolean): void;
   readonly isInformed: boolean;
   /** Longest that a sleep of an app may take, ms. */
@@ -43,61 +49,68 @@ export interface DockerMemory extends Omit<DockerRuns, "forgetEnding" | "keepOnl
   isNews(appId: string, text: string): boolean;
 }
 
-/** So long what was removed may come back, re-created, ms. */
-export const RECREATION_MS = 10_000;
+/** So long a container may stand beside its successor, ms: the old one is given its time to stop. */
+export const REPLACEMENT_MS_MAX = 10_000;
+/** So long what was removed may come back, re-created, before whoever waits for it is told that it is gone, ms. */
+export const RECREATION_MS = 1_500;
+/** So long lists that leave it out are not believed, ms: the second after that takes it off the table. */
+export const UNLISTED_MS = 400;
 /** An app that is gone is known for so long, ms. */
 const KNOWN_MS_MAX = 60 * 60_000;
+/** So long after a stop was begun a container may have ended because of it, ms. */
+const STOP_MS_MAX = 2 * 60_000;
 /** More sentences about labels than these are forgotten, and said again. */
 const NEWS_MAX = 2_000;
 
 /** Nothing is known yet. */
 export function createMemory(clock: Clock): DockerMemory {
   const runs = createRuns(clock);
+  const looks = createLooks(clock);
   let apps = new Map<string, string>();
   const known = createKnownApps(clock);
   const fixed = new Map<string, Fixed>();
-  const endings = new Map<string, ContainerDetails>();
+  const asleep = new Map<string, number>();
   const said = new Set<string>();
   let isInformed = false;
   let longestStopMs = 0;
   return {
     ...runs,
+    looks,
     seen(listed) {
-      apps = new Map(
-        listed.flatMap(({ id, members }) =>
-          members.map(({ container }) => [container.id, id] as const),
-        ),
+      const containers = listed.flatMap(({ id, members }) =>
+        members.map(({ container }) => ({ appId: id, container })),
       );
-      known.seen(listed);
+      apps = new Map(containers.map(({ appId, container }) => [container.id, appId]));
+      looks.listed(containers.map(({ container }) => container));
       runs.keepOnly(apps);
-      for (const remembered of [fixed, endings]) {
-        for (const id of remembered.keys()) if (!apps.has(id)) remembered.delete(id);
-      }
+      for (const id of fixed.keys()) if (!apps.has(id)) fixed.delete(id);
+      return known.seen(listed);
     },
     appOf: (containerId) => apps.get(containerId) ?? null,
     known: known.find,
     appIds: () => [...new Set(apps.values())],
     ended(containerId) {
       runs.ended(containerId);
-      endings.delete(containerId);
+      looks.changed(containerId);
     },
     started(containerId) {
       runs.started(containerId);
-      endings.delete(containerId);
+      looks.changed(containerId);
     },
     fixedOf: (containerId) => fixed.get(containerId) ?? null,
-    endingOf: ({ id, status }) =>
-      isInformed && status === "exited" ? (endings.get(id) ?? null) : null,
-    looked(details) {
-      const { id, ports, status, stopTimeoutMs } = details;
+    looked(details, before) {
+      const { id, ports, stopTimeoutMs } = details;
       fixed.set(id, { ports, stopTimeoutMs });
-      if (status === "exited" && needsDetails(details, { isEndedOnPurpose: false })) {
-        endings.set(id, details);
-      }
+      looks.looked(details, before);
+    },
+    wasAsleep: (appId, atMs) => void asleep.set(appId, atMs),
+    hadEnded(appId, { finishedMs, status }) {
+      const atMs = asleep.get(appId);
+      if (atMs === undefined || status !== "exited") return false;
+      return finishedMs === null || finishedMs <= atMs + STOP_MS_MAX;
     },
     setInformed(value) {
       isInformed = value;
-      endings.clear();
       if (!value) runs.forgetEnding();
     },
     get isInformed() {
@@ -120,7 +133,7 @@ export function createMemory(clock: Clock): DockerMemory {
 }
 
 function createKnownApps(clock: Clock): {
-  readonly seen: (listed: readonly DockerApp[]) => void;
+  readonly seen: (listed: readonly DockerApp[]) => readonly string[];
   readonly find: (appId: string) => KnownApp | null;
 } {
   const known = new Map<string, KnownApp>();
@@ -128,11 +141,15 @@ function createKnownApps(clock: Clock): {
     seen(listed) {
       for (const { id, key } of listed) known.set(id, { key, goneMs: null });
       const ids = new Set(listed.map(({ id }) => id));
+      const missing: string[] = [];
       for (const [id, { key, goneMs }] of known) {
         if (ids.has(id)) continue;
-        if (goneMs === null) known.set(id, { key, goneMs: clock.now() });
-        else if (clock.now() - goneMs > KNOWN_MS_MAX) known.delete(id);
+        if (goneMs === null) {
+          known.set(id, { key, goneMs: clock.now() });
+          missing.push(id);
+        } else if (clock.now() - goneMs > KNOWN_MS_MAX) known.delete(id);
       }
+      return missing;
     },
     find: (appId) => known.get(appId) ?? null,
   };

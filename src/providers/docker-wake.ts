@@ -9,7 +9,7 @@ import type { DockerContext } from "./docker-context.ts";
 import type { DockerApp, Member } from "./docker-groups.ts";
 import type { Container } from "./docker-json.ts";
 import { findApp, findServing, readApps, targetNow } from "./docker-look.ts";
-import { RECREATION_MS } from "./docker-memory.ts";
+import { RECREATION_MS, REPLACEMENT_MS_MAX } from "./docker-memory.ts";
 import { type Needs, needsIn, toWake } from "./docker-order.ts";
 import { takeDown } from "./docker-sleep.ts";
 import { ProviderError, type Step } from "./provider.ts";
@@ -62,11 +62,11 @@ async function untilSettled(
   const beganMs = clock.now();
   for (;;) {
     const app = (await readApps(context, signal)).get(id);
-    if (app !== undefined && !app.isReplaced) return app;
-    const goneMs = memory.known(id)?.goneMs ?? beganMs;
-    const isOver = clock.now() - goneMs >= RECREATION_MS;
-    if (app !== undefined && isOver) return app;
-    if (memory.known(id) === null || isOver) return await findApp(context, id, signal);
+    const isLate = clock.now() - beganMs >= REPLACEMENT_MS_MAX;
+    if (app !== undefined && (!app.isReplaced || isLate)) return app;
+    const goneMs = memory.known(id)?.goneMs ?? null;
+    const mayComeBack = goneMs !== null && clock.now() - goneMs < RECREATION_MS;
+    if (app === undefined && !mayComeBack) return await findApp(context, id, signal);
     await pause(context, { signal, what: `waking ${id}, which is being re-created,` });
   }
 }

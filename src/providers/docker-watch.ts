@@ -1,15 +1,12 @@
 /** Follows what the engine reports by itself, and tells whoever watches how apps have changed. */
 
-import { type CancelTimer, type Clock, deadline, sleep } from "../clock.ts";
+import { type CancelTimer, type Clock, deadline } from "../clock.ts";
 import { messageOf } from "../errors.ts";
-import { filtersOf } from "./docker-calls.ts";
 import type { DockerContext } from "./docker-context.ts";
-import { type ContainerEvent, linesOf, readEvent } from "./docker-events.ts";
-import { ENABLED } from "./docker-labels.ts";
+import type { ContainerEvent } from "./docker-events.ts";
 import { observeApps, readApps } from "./docker-look.ts";
-import { RECREATION_MS } from "./docker-memory.ts";
-import { createCondition } from "./platform-condition.ts";
-import { type Notice, type Observation, ProviderError, type Watcher } from "./provider.ts";
+import { followEvents } from "./docker-stream.ts";
+import type { Notice, Observation, Watcher } from "./provider.ts";
 
 /** Made by `createWatch`. */
 export interface DockerWatch {
@@ -17,6 +14,8 @@ export interface DockerWatch {
   add(watcher: Watcher): () => void;
   /** An app may have changed: looks at it soon, and tells. */
   look(appId: string): void;
+  /** An app is missing in a list: watchers are to ask for as many more as it takes to believe that. */
+  missing(): void;
   /** Watchers have it from a list how all apps are. */
   listed(observations: ReadonlyMap<string, Observation>): void;
   /** Ends the stream. Safe to repeat. */
@@ -41,13 +40,10 @@ interface WatchState {
 
 /** How long to gather what happens before it is looked at, ms: one thing shows as several events. */
 const GATHER_MS = 5;
-/** How long the engine may take to begin the stream, ms. */
-const OPEN_TIMEOUT_MS = 15_000;
-/** A stream is opened anew after so long, ms: on some ways it falls silent without an end. */
-const RENEW_MS = 5 * 60_000;
-/** Pause before a stream is opened again, ms: doubles, spread by chance between half and all. */
-const RETRY_FIRST_MS = 200;
-const RETRY_LAST_MS = 5_000;
+/** Pause before what could not be looked at is tried again, ms. */
+const LOOK_AGAIN_MS = 5_000;
+/** Between the wishes for lists after an app was missing in one, ms: longer than from a wish to its list. */
+const MISSING_AGAIN_MS = 600;
 /** How long a look at what has happened may take, ms. */
 const LOOK_TIMEOUT_MS = 30_000;
 
@@ -88,6 +84,14 @@ export function createWatch(getContext: () => DockerContext): DockerWatch {
     look(appId) {
       lookSoon(getContext(), state, { appIds: [appId], heard: "heard" });
     },
+    missing() {
+      const { clock } = getContext();
+      if (state.watchers.size === 0) return;
+      // Twice, as one that is missing in one list alone is not believed to be gone.
+      for (const delayMs of [0, MISSING_AGAIN_MS]) {
+        setTimer(clock, state, { delayMs, callback: () => listAgain(state) });
+      }
+    },
     listed(observations) {
       state.told.clear();
       for (const [id, observation] of observations) state.told.set(id, textOf(observation));
@@ -99,83 +103,24 @@ export function createWatch(getContext: () => DockerContext): DockerWatch {
   };
 }
 
-/** Keeps a stream open until the signal aborts. Never rejects. */
+/** Listens until the signal aborts. Never rejects. */
 async function follow(
   context: DockerContext,
   state: WatchState,
   signal: AbortSignal,
 ): Promise<void> {
-  const { api, clock, log, memory, random, readiness } = context;
-  const refusal = createCondition({
-    bad: (fields, message) => log.warn(fields, message),
-    good: (fields, message) => log.info(fields, message),
-    fields: { provider: "docker" },
-    clock,
+  await followEvents(context, {
+    signal,
+    onOpen(isSteady) {
+      // What happened before is read. Streams that end at once must not cost a look at each container every time.
+      if (isSteady) {
+        lookSoon(context, state, { appIds: context.memory.appIds(), heard: "perhaps-missed" });
+      }
+      listAgain(state);
+    },
+    onEvent: (event) => onEvent(context, state, event),
   });
-  let failures = 0;
-  while (!signal.aborted) {
-    try {
-      await followOnce(context, state, {
-        signal,
-        onOpen() {
-          failures = 0;
-          refusal.end("the engine's events can be listened to again");
-        },
-      });
-    } catch (error) {
-      if (signal.aborted) break;
-      if (isRefused(error)) refusal.begin(`${messageOf(error)}; ${ONLY_SWEEPS}`);
-      log.debug({ provider: "docker", reason: messageOf(error) }, "the events have ended");
-    }
-    memory.setInformed(false);
-    // It may be another engine that answers next time.
-    api.forget();
-    failures += 1;
-    const pauseMs = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** Math.min(failures - 1, 10));
-    // When the signal ends it, the loop ends, too.
-    await sleep(clock, pauseMs * (0.5 + random() / 2), signal).catch(() => undefined);
-  }
-  memory.setInformed(false);
-  readiness.end();
-}
-
-const ONLY_SWEEPS = "what happens to containers is noticed by sweeps and requests alone";
-
-/** Whether the engine answers, but not with its events: that it does not answer at all is said elsewhere. */
-function isRefused(error: unknown): boolean {
-  return error instanceof ProviderError && error.trouble === null;
-}
-
-async function followOnce(
-  context: DockerContext,
-  state: WatchState,
-  { signal, onOpen }: { readonly signal: AbortSignal; readonly onOpen: () => void },
-): Promise<void> {
-  const { api, clock, memory } = context;
-  const reason = new Error("it is time to open it anew");
-  const renewal = deadline(clock, RENEW_MS, { reason, parent: signal });
-  try {
-    const filters = filtersOf({ type: ["container"], label: [ENABLED] });
-    const response = await api.open({
-      what: "listen to its events",
-      method: "GET",
-      path: `/events?filters=${filters}`,
-      timeoutMs: OPEN_TIMEOUT_MS,
-      signal: renewal.signal,
-    });
-    if (response.body === null) throw new Error("there is no stream");
-    onOpen();
-    // From here on nothing is missed; what happened before is read.
-    memory.setInformed(true);
-    lookSoon(context, state, { appIds: memory.appIds(), heard: "perhaps-missed" });
-    listAgain(state);
-    for await (const line of linesOf(response.body)) {
-      const event = readEvent(line);
-      if (event !== null) onEvent(context, state, event);
-    }
-  } finally {
-    renewal.end();
-  }
+  context.readiness.end();
 }
 
 function onEvent(context: DockerContext, state: WatchState, event: ContainerEvent): void {
@@ -190,6 +135,7 @@ function onEvent(context: DockerContext, state: WatchState, event: ContainerEven
     readiness.ended(containerId);
   }
   if (kind === "told-to-end") memory.toldToEnd(containerId);
+  memory.looks.changed(containerId);
   nudges.nudge(containerId);
   const appId = memory.appOf(containerId);
   if (appId !== null) lookSoon(context, state, { appIds: [appId], heard: "heard" });
@@ -246,7 +192,7 @@ async function lookNow(
     if (due.length > 0 && !signal.aborted)
       await lookAt(context, state, { due, signal: limit.signal });
   } catch (error) {
-    nextMs = RETRY_LAST_MS;
+    nextMs = LOOK_AGAIN_MS;
     const reason = messageOf(error);
     if (!signal.aborted) {
       context.log.debug({ provider: "docker", reason }, "changes could not be looked at");
@@ -278,7 +224,7 @@ async function lookAt(
     // What a wake or a sleep has changed since is looked at again.
     const isOvertaken = turns.isBusy(id) || turns.count(id) !== before.get(id);
     if (isOvertaken) state.dirty.set(id, "heard");
-    else tell(context, state, { id, observation, heard });
+    else tell(state, { id, observation, heard });
   }
 }
 
@@ -289,7 +235,6 @@ const GONE: Observation = {
 };
 
 function tell(
-  { clock }: DockerContext,
   state: WatchState,
   { id, observation, heard }: Notice & { readonly heard: Heard },
 ): void {
@@ -297,15 +242,7 @@ function tell(
   if (heard === "perhaps-missed" && state.told.get(id) === text) return;
   state.told.set(id, text);
   for (const watcher of state.watchers) watcher.notice({ id, observation });
-  if (observation !== GONE) return;
-  // Twice, as an app that is missing in one list alone is not believed to be gone.
-  for (const delayMs of [RECREATION_MS, RECREATION_MS + GONE_AGAIN_MS]) {
-    setTimer(clock, state, { delayMs, callback: () => listAgain(state) });
-  }
 }
-
-/** Between the lists that find an app gone, ms. */
-const GONE_AGAIN_MS = 2_000;
 
 function listAgain(state: WatchState): void {
   for (const watcher of state.watchers) watcher.listAgain();

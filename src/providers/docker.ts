@@ -1,6 +1,6 @@
 /** The provider of apps on Docker, or Podman: containers that carry the label `paastis.enable=true`. */
 
-import type { Clock } from "../clock.ts";
+import { type Clock, sleep } from "../clock.ts";
 import type { DockerConfig } from "../config.ts";
 import type { Log } from "../log.ts";
 import { throwIfAborted } from "./abortable.ts";
@@ -10,7 +10,7 @@ import { createNudges, createTurns, type DockerContext } from "./docker-context.
 import type { DockerApp } from "./docker-groups.ts";
 import { fieldsOf, textOf } from "./docker-json.ts";
 import { findApp, lookCloser, observeApp, observeApps, readApps } from "./docker-look.ts";
-import { createMemory, RECREATION_MS } from "./docker-memory.ts";
+import { createMemory, UNLISTED_MS } from "./docker-memory.ts";
 import { createReadiness } from "./docker-ready.ts";
 import { sleepInTurn, snapshotOf } from "./docker-sleep.ts";
 import { WAKE_TIMEOUT_MS } from "./docker-state.ts";
@@ -18,7 +18,13 @@ import { wakeInTurn } from "./docker-wake.ts";
 import { createWatch, type DockerWatch } from "./docker-watch.ts";
 import type { PlatformFetch } from "./platform-api.ts";
 import { createCondition } from "./platform-condition.ts";
-import type { AccountReport, Listing, Observation, Provider } from "./provider.ts";
+import type {
+  AccountReport,
+  Listing,
+  Observation,
+  Provider,
+  ProviderErrorKind,
+} from "./provider.ts";
 import { ProviderError } from "./provider.ts";
 
 /** Everything the provider is made of. */
@@ -54,7 +60,7 @@ export function createDockerProvider(deps: DockerDeps): Provider {
       sleepAfterFailedWake: false,
       listPauseMs: LIST_PAUSE_MS,
       // What serves published ports ends with the engine, also where containers live on (`live-restore`).
-      hasOwnProxy: true,
+      isRestartedByOthers: true,
     },
     list: (signal) => list(context, watch, signal),
     whyUnlisted: (id) => whyUnlisted(context, id),
@@ -78,6 +84,8 @@ export function createDockerProvider(deps: DockerDeps): Provider {
       throwIfAborted(signal, `waking ${id}`);
       throw new ProviderError("invalid", `${id} has no operation ${operation.id} to ask for`);
     },
+    untilBack: (signal) => untilBack(context, signal),
+    recallSleep: (id, atMs) => memory.wasAsleep(id, atMs),
     watch: (watcher) => watch.add(watcher),
     check: (signal) => check(context, signal),
     async close() {
@@ -110,6 +118,7 @@ function createContext(deps: DockerDeps, getWatch: () => DockerWatch): DockerCon
         getWatch().look(appId);
       },
     }),
+    onGone: () => getWatch().missing(),
   };
 }
 
@@ -133,9 +142,31 @@ function listingOf(app: DockerApp, observation: Observation | null): Listing {
   };
 }
 
+/** Pause before the engine is asked whether it is back, ms: doubles. */
+const BACK_FIRST_MS = 250;
+const BACK_LAST_MS = 1_000;
+
+/** Fulfilled when the engine answers. @throws the signal's reason */
+async function untilBack(context: DockerContext, signal: AbortSignal): Promise<void> {
+  const { api, clock } = context;
+  for (let pauseMs = BACK_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACK_LAST_MS)) {
+    await sleep(clock, pauseMs, signal);
+    try {
+      return void (await askVersion(api, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      const isAway = error instanceof ProviderError && AWAY_KINDS.has(error.kind);
+      // What refuses that call answers.
+      if (!isAway) return;
+    }
+  }
+}
+
+const AWAY_KINDS: ReadonlySet<ProviderErrorKind> = new Set(["network", "unavailable"]);
+
 function whyUnlisted({ clock, memory }: DockerContext, id: string): string | null {
   const goneMs = memory.known(id)?.goneMs ?? null;
-  if (goneMs === null || clock.now() - goneMs >= RECREATION_MS) return null;
+  if (goneMs === null || clock.now() - goneMs >= UNLISTED_MS) return null;
   return "its containers were removed a moment ago, and may be about to be replaced";
 }
 
@@ -147,7 +178,7 @@ async function check(
   const version = await askVersion(context.api, signal);
   const apps = await readApps(context, signal);
   const account = `${nameOf(version)} at ${context.api.address}`;
-  return [{ account, region: null, apps: apps.size, remaining: null }];
+  return [{ account, apps: apps.size }];
 }
 
 /** `Docker 27.5.1`, `Podman 4.3.1`. */

@@ -3,10 +3,11 @@
 import { expect, test } from "bun:test";
 import { createSystemClock } from "../../src/clock.ts";
 import { type FakeDocker, type FakeDockerOptions, startFakeDocker } from "../fakes/fake-docker.ts";
-import { neverAnswers } from "../fakes/fake-faults.ts";
+import { answersText, neverAnswers, resetsBefore } from "../fakes/fake-faults.ts";
 import {
   EXECUTABLE,
   eventually,
+  makeFolder,
   type RunningPaastis,
   startPaastis,
 } from "../support/start-paastis.ts";
@@ -21,7 +22,8 @@ const SLEEPS_AT_ONCE = {
 
 interface Story {
   readonly docker: FakeDocker;
-  start(env?: Readonly<Record<string, string>>): Promise<RunningPaastis>;
+  /** @param folder of an earlier run that this one follows on; left out: it is the first */
+  start(env?: Readonly<Record<string, string>>, folder?: string): Promise<RunningPaastis>;
 }
 
 /** A part of the story, with an engine of its own, which must find nothing amiss in the end. */
@@ -44,7 +46,11 @@ function story(
       START_AND_STOP_CHECKING_INTERVAL_CRON: NEVER,
       LOGGING_LEVEL: "debug",
     };
-    await play({ docker, start: (more) => startPaastis({ config: "", env: { ...env, ...more } }) });
+    await play({
+      docker,
+      start: (more, from = makeFolder()) =>
+        startPaastis({ config: "", env: { ...env, ...more }, folder: from }),
+    });
     expect(docker.violations).toEqual([]);
   });
 }
@@ -76,14 +82,14 @@ story(
 );
 
 story(
-  "10,000 requests for a container that is up cost no call, and 300 containers one list a sweep",
+  "2,000 requests for a container that is up cost no call, and 300 containers one list a sweep",
   async ({ docker, start }) => {
     for (let n = 0; n < 300; n += 1) docker.addContainer(`app-${n}`, { status: "running" });
     await using paastis = await start({ START_AND_STOP_CHECKING_INTERVAL_CRON: EVERY_SECOND });
     expect(await visit(paastis, "app-7")).toBe("app-7");
     const swept = () => paastis.lines.filter(({ msg }) => msg === "swept").length;
     const from = { sweeps: swept(), calls: docker.server.count() };
-    const rounds = Array.from({ length: 100 }, async () => {
+    const rounds = Array.from({ length: 20 }, async () => {
       const seen: string[] = [];
       for (let n = 0; n < 100; n += 1) seen.push(await visit(paastis, "app-7"));
       return seen;
@@ -183,7 +189,8 @@ story(
       expect(demo.status).toBe("paused");
       const beganMs = performance.now();
       expect(await visit(paastis, "demo")).toBe("demo");
-      expect(performance.now() - beganMs).toBeLessThan(2_000);
+      // Far from the interval of its health check.
+      expect(performance.now() - beganMs).toBeLessThan(10_000);
     }
     expect([demo.starts, demo.health]).toEqual([0, "unhealthy"]);
     expect(paastis.events("demo")).not.toContain("APP_CRASHED");
@@ -229,6 +236,79 @@ story(
     await eventually("it is listened to", () => docker.hub.listeners > 0);
     up.kill();
     await paastis.untilEvent("up", "APP_STOPPED");
+  },
+);
+
+story(
+  "a start that the engine never heard of, or was too busy for, is sent again for the same visitor",
+  async ({ docker, start }) => {
+    const lost = docker.addContainer("lost");
+    const busy = docker.addContainer("busy");
+    await using paastis = await start();
+    const startOf = (id: string) => (call: { readonly kind: string; readonly path: string }) =>
+      call.kind === "start" && call.path.includes(id);
+    docker.server.fail(startOf(lost.id), resetsBefore());
+    docker.server.fail(startOf(busy.id), answersText(409, '{"message":"it is busy"}'));
+    const seen = await Promise.all([visit(paastis, "lost"), visit(paastis, "busy")]);
+    expect(seen).toEqual(["lost", "busy"]);
+    expect([lost.starts, busy.starts, docker.server.count("start")]).toEqual([1, 1, 4]);
+  },
+);
+
+story(
+  "a wake that begins while the engine is away goes on as soon as it is back",
+  async ({ docker, start }) => {
+    docker.addContainer("demo");
+    await using paastis = await start();
+    await docker.goDown("refuse");
+    const visiting = visit(paastis, "demo");
+    await paastis.untilEvent("demo", "APP_WAKING");
+    await Bun.sleep(1_500);
+    await docker.comeUp();
+    const backMs = performance.now();
+    expect(await visiting).toBe("demo");
+    expect(performance.now() - backMs).toBeLessThan(3_000);
+  },
+);
+
+story(
+  "an engine that is restarted under a wake, and stops the container, is asked for it once more",
+  async ({ docker, start }) => {
+    const demo = docker.addContainer("demo");
+    await using paastis = await start();
+    await eventually("it listens to events", () => docker.hub.listeners === 1);
+    const visiting = visit(paastis, "demo");
+    const { server } = docker;
+    await eventually("it has been started, and only boots", () => {
+      const isStarted = server.journal.some(
+        ({ kind, status }) => kind === "start" && status === 204,
+      );
+      // The stream of events is the only call that goes on.
+      return isStarted && demo.status === "running" && server.inFlight === 1;
+    });
+    await Bun.sleep(200);
+    await docker.goDown("gone", { keepsContainers: false });
+    await docker.comeUp();
+    expect(await visiting).toBe("demo");
+    expect(demo.starts).toBe(2);
+  },
+  { bootMs: 1_000 },
+);
+
+story(
+  "what was put to sleep is asleep after a restart, whatever its exit status, and wakes at once",
+  async ({ docker, start }) => {
+    const demo = docker.addContainer("demo", { status: "running", stopExitCode: 1 });
+    const folder = makeFolder();
+    {
+      await using before = await start(SLEEPS_AT_ONCE, folder);
+      await before.untilEvent("demo", "APP_STOPPED");
+    }
+    expect([demo.status, demo.exitCode]).toEqual(["exited", 1]);
+    await using paastis = await start({}, folder);
+    await paastis.untilLine(({ msg }) => /^found \d+ apps? /.test(msg));
+    expect(await visit(paastis, "demo")).toBe("demo");
+    expect(paastis.events("demo")).not.toContain("APP_CRASHED");
   },
 );
 
@@ -323,6 +403,9 @@ story(
     docker.addContainer("new");
     await eventually("the new one", async () => (await visit(paastis, "new")) === "new");
     demo.remove();
+    const removedMs = performance.now();
+    expect(await visit(paastis, "demo")).toBe("404 unknown_app");
+    expect(performance.now() - removedMs).toBeLessThan(5_000);
     await paastis.untilEvent("demo", "APP_UNREGISTERED");
     expect(await visit(paastis, "demo")).toBe("404 unknown_app");
   },

@@ -3,6 +3,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { createApp, order, removeAllApps, statusOf } from "../support/engine-apps.ts";
 import { type PodmanEngine, startPodmanEngine, whyNoPodman } from "../support/podman-engine.ts";
+import { quietPort } from "../support/quiet-port.ts";
 import { type RunningPaastis, startPaastis } from "../support/start-paastis.ts";
 import { until } from "../support/until.ts";
 
@@ -16,12 +17,6 @@ async function textOf(paastis: RunningPaastis, key: string): Promise<string> {
   const answer = await paastis.get(key);
   const text = await answer.text();
   return answer.status === 200 ? (text.split(" ")[0] ?? "") : `${answer.status} ${text}`;
-}
-
-/** A port of this machine that is free now. */
-function freePort(): number {
-  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("") });
-  return server.port ?? 0;
 }
 
 describe.skipIf(why !== null)("podman engine", () => {
@@ -38,7 +33,7 @@ describe.skipIf(why !== null)("podman engine", () => {
 
   async function make(name: string, labels: Readonly<Record<string, string>> = {}) {
     const engine = await theEngine();
-    const port = freePort();
+    const port = quietPort();
     await createApp(engine, name, {
       ...{ port, isPublished: false, host: engine.host },
       labels: { "paastis.port": String(port), ...labels },

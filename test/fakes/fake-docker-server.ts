@@ -7,6 +7,7 @@ import { renameSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { CancelTimer, Clock } from "../../src/clock.ts";
+import { quietPort } from "../support/quiet-port.ts";
 import type { FakeAnswer } from "./fake-answer.ts";
 import {
   type DockerReply,
@@ -116,7 +117,8 @@ export async function startDockerServer(options: DockerServerOptions): Promise<D
     strangeness: NOT_STRANGE,
     inFlight: 0,
   };
-  let servers = await listenTwice(state, 0);
+  // It listens there again after each time that it was away.
+  let servers = await listenTwice(state, quietPort());
   const { port } = servers;
   return {
     socketPath: options.socketPath,

@@ -26,6 +26,7 @@ export function detailsOf(name: string, fields: Partial<ContainerDetails> = {}):
     error: "",
     isOutOfMemory: false,
     startedMs: 1_700_000_000_000,
+    finishedMs: null,
     restartCount: 0,
     stopTimeoutMs: null,
     ...fields,

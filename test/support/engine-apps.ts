@@ -14,8 +14,12 @@ export interface NewEngineApp {
   readonly labels?: Readonly<Record<string, string>>;
   /** From the start of its program until it listens, in seconds; default 0. */
   readonly bootSeconds?: number;
-  /** Published on 127.0.0.1, any port; default true. */
+  /** Published on 127.0.0.1, any port, another one at each start; default true. */
   readonly isPublished?: boolean;
+  /** Published there, always. */
+  readonly publishedAt?: number;
+  /** Head and body leave it together, and it keeps no connection; default false. */
+  readonly answersInOnePiece?: boolean;
   /** Probed five times a second: whether it has written its page. */
   readonly hasHealthcheck?: boolean;
   /** Where its program listens; default 8080. */
@@ -32,6 +36,21 @@ echo "$NAME $(echo | ts %.s)" >/www/index.html
 httpd -f -p "$PORT" -h /www &
 wait`;
 
+/** The same. A web server writes head and body one after the other; this copies them in one go. */
+const PROGRAM_IN_ONE_PIECE = `
+trap 'exit 0' TERM
+sleep "$BOOT"
+printf '%s\n' '#!/bin/sh' \
+  'while read -r line; do [ "$line" = "$(printf "\\r")" ] && break; done; cat /tmp/answer' >/tmp/handler
+chmod +x /tmp/handler
+body="$NAME $(echo | ts %.s)"
+{
+  printf 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %s\r\n\r\n' "$(echo "$body" | wc -c)"
+  echo "$body"
+} >/tmp/answer
+nc -ll -p "$PORT" -e /tmp/handler &
+wait`;
+
 /** Created, not started. @returns its id */
 export async function createApp(
   engine: AppEngine,
@@ -39,10 +58,12 @@ export async function createApp(
   app: NewEngineApp = {},
 ): Promise<string> {
   const { labels = {}, bootSeconds = 0, isPublished = true, port = 8080, host = {} } = app;
-  const bindings = { [`${port}/tcp`]: [{ HostIp: "127.0.0.1", HostPort: "" }] };
+  const { answersInOnePiece = false, publishedAt = "" } = app;
+  const binding = { HostIp: "127.0.0.1", HostPort: String(publishedAt) };
+  const bindings = { [`${port}/tcp`]: [binding] };
   const answer = await engine.call("POST", `${API}/containers/create?name=${name}`, {
     Image: engine.image,
-    Cmd: ["/bin/sh", "-c", PROGRAM],
+    Cmd: ["/bin/sh", "-c", answersInOnePiece ? PROGRAM_IN_ONE_PIECE : PROGRAM],
     Env: [`NAME=${name}`, `BOOT=${bootSeconds}`, `PORT=${port}`, "PATH=/bin"],
     Labels: { "paastis.enable": "true", ...labels },
     ExposedPorts: { [`${port}/tcp`]: {} },
