@@ -309,3 +309,14 @@ for (const [status, kind] of KINDS) {
     expect(failure.message).toContain('"in its own words"');
   });
 }
+
+test("kubernetes api: the proxy that the kubeconfig names is gone through", async () => {
+  // It plays the proxy: nobody else knows where that cluster is.
+  await using proxy = startScriptedCluster();
+  await using client = await clientOf({ origin: "http://cluster.invalid" });
+  const config = JSON.parse(kubeconfigOf("http://cluster.invalid", "first-token"));
+  config.clusters[0].cluster["proxy-url"] = proxy.origin;
+  await Bun.write(client.file, JSON.stringify(config));
+  expect(await list(client)).toEqual({ items: [], resourceVersion: "1" });
+  expect(proxy.calls.map(({ authorization }) => authorization)).toEqual(["Bearer first-token"]);
+});

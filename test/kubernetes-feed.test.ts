@@ -255,6 +255,35 @@ test("kubernetes feed: a watch that fails is tried again, later each time, and s
   expect(test.said()[1]?.message).toBe("changes in the cluster are told at once again");
 });
 
+test("kubernetes feed: after an outage of everything a watch is not complained of that works again", async () => {
+  await using test = await start();
+  const { answer } = test.cluster;
+  await test.read();
+  const first = await test.cluster.nextWatch();
+  let refused = 0;
+  test.cluster.answer = () => {
+    refused += 1;
+    return statusAnswer(503, { message: "no leader" });
+  };
+  first.end();
+  await until(async () => {
+    await test.clock.advance(50);
+    return refused === 4;
+  });
+  await failureOf(test.read());
+  test.cluster.answer = answer;
+  await test.read();
+  // That list lets it go on at once.
+  expect((await test.cluster.nextWatch()).isOpen).toBe(true);
+  const trusted = async () => {
+    const before = test.lists();
+    await test.read();
+    return test.lists() === before;
+  };
+  await until(trusted);
+  expect(test.said()).toEqual([]);
+});
+
 test("kubernetes feed: a watch that is not allowed is not asked for again soon; lists do", async () => {
   await using test = await start();
   const { answer } = test.cluster;

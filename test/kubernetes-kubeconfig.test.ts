@@ -48,6 +48,7 @@ test("kubeconfig: the current context says the server, the namespace and the tok
     ca: null,
     isInsecure: false,
     serverName: null,
+    proxy: null,
     token: { kind: "text", text: "s3cr3t" },
     client: null,
   });
@@ -93,6 +94,11 @@ test("kubeconfig: a certificate that is not to be looked at, and another name fo
   expect([found.isInsecure, found.serverName]).toEqual([true, "kubernetes"]);
 });
 
+test("kubeconfig: the proxy that leads to the cluster is taken over", () => {
+  const proxy = "http://ada:pw-123@proxy.test:3128";
+  expect(read(kubeconfig({ cluster: { "proxy-url": proxy } })).proxy).toBe(proxy);
+});
+
 test("kubeconfig: a context without a user sends no credentials, as kubectl proxy needs none", () => {
   const text = kubeconfig({ cluster: { server: "http://127.0.0.1:8001" }, context: { user: "" } });
   expect(read(text)).toMatchObject({ baseUrl: "http://127.0.0.1:8001", token: null, client: null });
@@ -111,7 +117,11 @@ const REFUSED: readonly (readonly [what: string, text: string, said: RegExp])[] 
   ],
   ["a password", kubeconfig({ user: { username: "ada", password: "pw-123" } }), /no longer take/],
   ["acting as somebody else", kubeconfig({ user: { token: "t", as: "root" } }), /\(as\)/],
-  ["a proxy of its own", kubeconfig({ cluster: { "proxy-url": "http://p" } }), /HTTPS_PROXY/],
+  [
+    "a proxy that is no HTTP proxy",
+    kubeconfig({ cluster: { "proxy-url": "socks5://ada:pw-123@p:1080" } }),
+    /proxy-url of cluster "[^"]+" is no http or https URL.*SOCKS/,
+  ],
   ["half a certificate", kubeconfig({ user: { "client-key": "k" } }), /no client-certificate/],
   [
     "data that is no PEM",

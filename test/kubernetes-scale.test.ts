@@ -1,6 +1,7 @@
 /** Waking and putting to sleep in the cluster, against somebody who changes things at the same time. */
 
 import { expect, test } from "bun:test";
+import { ProviderError } from "../src/providers/provider.ts";
 import { finish, patient } from "./contract/provider.ts";
 import { DEMO, startDemoCluster } from "./support/one-workload-cluster.ts";
 import { failureOf } from "./support/platform-server.ts";
@@ -17,7 +18,8 @@ test("kubernetes sleep: the size is written down first, then scaled to 0, each o
   await using demo = await startDemoCluster();
   const { provider } = demo;
   const snapshot = await provider.takeSnapshot(DEMO, patient());
-  expect(snapshot).toEqual({ kind: "replicas", workloads: [{ id: DEMO, replicas: 2 }] });
+  const taken = { id: DEMO, replicas: 2, written: null };
+  expect(snapshot).toEqual({ kind: "replicas", workloads: [taken] });
   expect(await provider.sleep(DEMO, snapshot, patient())).toEqual({ done: true, target: null });
   const annotations = { "paastis.dev/previous-replicas": "2" };
   expect(demo.patches()).toEqual([
@@ -179,7 +181,7 @@ test("kubernetes wake: a container that ends again and again ends it, with the r
   const failure = await failing;
   expect([failure.kind, failure.message]).toEqual([
     "failed",
-    "deployment preview/demo does not start: container web ends again and again (CrashLoopBackOff)",
+    "deployment preview/demo does not start: container web ends again and again (CrashLoopBackOff): its log (`kubectl logs --previous`) says why",
   ]);
 });
 
@@ -198,9 +200,94 @@ test("kubernetes wake: no room on any node does not end it, but is told when it 
   const failing = failureOf(provider.poll(DEMO, second.operation, end.signal));
   await cluster.nextWatch();
   end.abort(new Error("it did not answer within 5 min"));
-  expect((await failing).message).toMatch(
-    /it did not answer within 5 min; the last that was seen: no node has room for its pods \(0\/3\)$/,
+  expect((await failing).message).toBe(
+    "deployment preview/demo does not start (it did not answer within 5 min): no node takes its pods (0/3): add a node, or change what its pods request or select",
   );
+});
+
+test("kubernetes wake: given up without a reason of a pod, it says where to look for one", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  const { provider, cluster } = demo;
+  const step = await provider.wake(DEMO, null, patient());
+  if (step.done) throw new Error("it cannot be done");
+  const end = new AbortController();
+  const failing = failureOf(provider.poll(DEMO, step.operation, end.signal));
+  await cluster.nextWatch();
+  end.abort(new Error("it did not answer within 5 min"));
+  const failure = await failing;
+  expect([failure.kind, failure.message]).toEqual([
+    "failed",
+    "deployment preview/demo does not start (it did not answer within 5 min): none of its pods took requests: `kubectl -n preview describe deployment demo` says more",
+  ]);
+});
+
+test("kubernetes wake: ended by what a watch has told, it says that, with the name of the workload", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  const { provider, cluster } = demo;
+  const step = await provider.wake(DEMO, null, patient());
+  if (step.done) throw new Error("it cannot be done");
+  const end = new AbortController();
+  const failing = failureOf(provider.poll(DEMO, step.operation, end.signal));
+  await cluster.nextWatch();
+  end.abort(new ProviderError("failed", "its rollout does not come forward"));
+  expect((await failing).message).toBe(
+    "deployment preview/demo does not start: its rollout does not come forward",
+  );
+});
+
+test("kubernetes wake: a rollout that does not come forward ends it with what its pods say", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  const { provider, state } = demo;
+  const step = await provider.wake(DEMO, null, patient());
+  const conditions = [
+    { type: "Progressing", status: "False", reason: "ProgressDeadlineExceeded", message: "late" },
+  ];
+  const noRoom = { type: "PodScheduled", status: "False", reason: "Unschedulable", message: "0/3" };
+  Object.assign(state, { updated: 1, status: { conditions } });
+  state.pods = [{ status: { conditions: [noRoom] } }];
+  const failure = await failureOf(finish(provider, DEMO, step));
+  expect(failure.message).toStartWith(
+    "deployment preview/demo does not start: no node takes its pods (0/3)",
+  );
+});
+
+test("kubernetes wake: one that is being deleted is not scaled, and says so", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  demo.state.metadata = { deletionTimestamp: "2026-01-01T00:00:00Z" };
+  const failure = await failureOf(demo.provider.wake(DEMO, null, patient()));
+  expect([failure.kind, failure.message]).toEqual([
+    "failed",
+    "deployment preview/demo is being deleted",
+  ]);
+  expect(demo.patches()).toEqual([]);
+});
+
+test("kubernetes wake: one that is deleted and made anew meanwhile is waited for", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  const { provider, state, cluster } = demo;
+  const step = await provider.wake(DEMO, null, patient());
+  state.replicas = null;
+  const finished = finish(provider, DEMO, step);
+  const looks = () => cluster.calls.filter(({ path }) => path.endsWith("/demo")).length;
+  const before = looks();
+  await until(() => looks() > before);
+  Object.assign(state, { replicas: 2, ready: 1, updated: 2, uid: "u-2", generation: 1 });
+  state.isReady = true;
+  expect(await finished).toMatchObject({ done: true, target: { origin: TARGET } });
+});
+
+test("kubernetes wake: one that is replaced by one with 0 replicas says so, and the next wake scales that", async () => {
+  await using demo = await startDemoCluster({ state: ASLEEP });
+  const { provider, state } = demo;
+  const step = await provider.wake(DEMO, null, patient());
+  Object.assign(state, { ...ASLEEP, uid: "u-2", generation: 1 });
+  const failure = await failureOf(finish(provider, DEMO, step));
+  expect([failure.kind, failure.message]).toEqual([
+    "failed",
+    expect.stringContaining("replaced it by one with 0 replicas"),
+  ]);
+  expect(await provider.wake(DEMO, null, patient())).toMatchObject({ done: false });
+  expect(state.replicas).toBe(1);
 });
 
 test("kubernetes wake: one that somebody scales to 0 again is not waited for", async () => {

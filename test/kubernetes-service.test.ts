@@ -111,6 +111,21 @@ const PORTS: readonly (readonly [what: string, ports: readonly object[], origin:
   ["none where there is none of TCP", [port("dns", 53, { protocol: "UDP" })], /no TCP port/],
   ["https by its appProtocol", [port("x", 8443, { appProtocol: "HTTPS" })], /^https:.*:8443$/],
   ["https by its name", [port("https", 8443)], /^https:/],
+  ["https beside others", [port("metrics", 9090), port("https", 8443)], /^https:.*:8443$/],
+  ["http beside https", [port("https", 8443), port("http", 81)], /^http:.*:81$/],
+  [
+    "the only one whose appProtocol is one of HTTP",
+    [port("metrics", 9090), port("main", 86, { appProtocol: "kubernetes.io/ws" })],
+    /^http:.*:86$/,
+  ],
+  [
+    "wss by its appProtocol",
+    [
+      port("db", 5432, { appProtocol: "postgresql" }),
+      port("main", 87, { appProtocol: "kubernetes.io/wss" }),
+    ],
+    /^https:.*:87$/,
+  ],
   ["http by its appProtocol", [port("https", 8443, { appProtocol: "http" })], /^http:/],
 ];
 

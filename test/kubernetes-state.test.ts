@@ -1,6 +1,7 @@
 /** What workloads, pods, EndpointSlices and autoscalers say about an app. */
 
 import { expect, test } from "bun:test";
+import type { Snapshot } from "../src/app.ts";
 import {
   type Autoscaler,
   readAutoscaler,
@@ -39,6 +40,12 @@ function workload({ kind = "deployment", spec = {}, status = {}, metadata = {} }
 
 function seen(parts: Parts) {
   return observationOf(workload(parts), { route: ROUTE, scaling: NONE });
+}
+
+/** As it is stored. @param written left out: by an earlier Paastis, that did not look */
+function stored(replicas: number, written?: number | null): Snapshot {
+  const one = { id: "preview/deployment/demo", replicas };
+  return { kind: "replicas", workloads: [written === undefined ? one : { ...one, written }] };
 }
 
 const STUCK = {
@@ -190,16 +197,61 @@ test("kubernetes size: what was stored, else what is written on it, else what is
   const marked = (annotations: object) => workload({ metadata: { annotations } });
   const all = marked({ "paastis.dev/previous-replicas": "3", "paastis.dev/replicas": "2" });
   const wanted = marked({ "paastis.dev/previous-replicas": "0", "paastis.dev/replicas": "2" });
-  expect(replicasToWake(all, { stored: 4, scaling: NONE })).toBe(4);
-  expect(replicasToWake(all, { stored: 0, scaling: NONE })).toBe(3);
-  expect(replicasToWake(all, { stored: null, scaling: NONE })).toBe(3);
-  expect(replicasToWake(wanted, { stored: null, scaling: NONE })).toBe(2);
-  expect(replicasToWake(marked({}), { stored: null, scaling: NONE })).toBe(1);
+  expect(replicasToWake(all, { snapshot: stored(4), scaling: NONE })).toBe(4);
+  expect(replicasToWake(all, { snapshot: stored(0), scaling: NONE })).toBe(3);
+  expect(replicasToWake(all, { snapshot: null, scaling: NONE })).toBe(3);
+  expect(replicasToWake(wanted, { snapshot: null, scaling: NONE })).toBe(2);
+  expect(replicasToWake(marked({}), { snapshot: null, scaling: NONE })).toBe(1);
+});
+
+test("kubernetes size: what was written on it after the size was stored goes before that", () => {
+  const annotated = (size: string) =>
+    workload({ metadata: { annotations: { "paastis.dev/previous-replicas": size } } });
+  const sizeOf = (size: string, written: number | null) =>
+    replicasToWake(annotated(size), { snapshot: stored(4, written), scaling: NONE });
+  expect(sizeOf("3", 3)).toBe(4);
+  expect(sizeOf("5", 3)).toBe(5);
+  expect(sizeOf("5", null)).toBe(5);
+  // What was taken away, or makes no sense, says nothing.
+  expect(sizeOf("many", 3)).toBe(4);
+  expect(sizeOf("0", 3)).toBe(4);
+});
+
+test("kubernetes size: of what runs, what would bring it back is told; of what does not, nothing", () => {
+  const metadata = { annotations: { "paastis.dev/previous-replicas": "3" } };
+  const spec = { replicas: 2 };
+  expect(seen({ spec, metadata, status: up(2) }).snapshot).toEqual(stored(2, 3));
+  // While it is rolled out it has that size as well.
+  expect(seen({ spec, status: { ...up(1), replicas: 2 } }).snapshot).toEqual(stored(2, null));
+  for (const status of [{}, { readyReplicas: 0, replicas: 2, updatedReplicas: 2 }]) {
+    expect(seen({ spec, status }).snapshot).toBeUndefined();
+  }
+  expect(seen({ spec: { replicas: 0 }, status: up(2) }).snapshot).toBeUndefined();
+});
+
+test("kubernetes state: a StatefulSet whose volumes would be deleted is left alone, and says how to change that", () => {
+  const volumes = { volumeClaimTemplates: [{ metadata: { name: "data" } }] };
+  const policy = (whenScaled: string) => ({
+    persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled },
+  });
+  const phaseOf = (spec: object) => seen({ kind: "statefulset", spec, status: up(1) }).phase;
+  expect(phaseOf({ ...volumes, ...policy("Retain") })).toBe("awake");
+  expect(phaseOf(policy("Delete"))).toBe("awake");
+  const lost = seen({
+    kind: "statefulset",
+    spec: { ...volumes, ...policy("Delete") },
+    status: up(1),
+  });
+  expect(lost).toEqual({
+    phase: "unmanaged",
+    target: TARGET,
+    reason: expect.stringMatching(/volumes would be deleted.*whenScaled is Delete.*Retain/),
+  });
 });
 
 test("kubernetes size: with an autoscaler it is that one's least", () => {
   const scaling = { kind: "autoscaled", minReplicas: 2 } as const;
-  expect(replicasToWake(workload({}), { stored: 7, scaling })).toBe(2);
+  expect(replicasToWake(workload({}), { snapshot: stored(7), scaling })).toBe(2);
 });
 
 function autoscaler(spec: object, metadata: object = {}): Autoscaler {
@@ -247,7 +299,7 @@ test("kubernetes pods: a container that ends again and again is final, with its 
   const lastState = { terminated: { exitCode: 1, reason: "Error", message: "no database" } };
   expect(troubleOf([waitingFor("CrashLoopBackOff", { lastState })])).toEqual({
     isFinal: true,
-    why: "container web ends again and again (CrashLoopBackOff: exit code 1, Error); last output: no database",
+    why: "container web ends again and again (CrashLoopBackOff: exit code 1, Error): its log (`kubectl logs --previous`) says why; last output: no database",
   });
 });
 
@@ -265,7 +317,7 @@ test("kubernetes pods: no room on any node may pass", () => {
   ];
   expect(troubleOf([{ status: { conditions } }])).toEqual({
     isFinal: false,
-    why: "no node has room for its pods (0/3 nodes)",
+    why: "no node takes its pods (0/3 nodes): add a node, or change what its pods request or select",
   });
 });
 

@@ -48,7 +48,11 @@ test("kubernetes list: marked workloads alone, with what is written on them", as
       id: DEMO,
       key: "shop",
       label: "deployment demo in preview",
-      observation: { phase: "awake", target: TARGET },
+      observation: {
+        phase: "awake",
+        target: TARGET,
+        snapshot: { kind: "replicas", workloads: [{ id: DEMO, replicas: 2, written: null }] },
+      },
       sleepsByItself: false,
       settings: { maxIdleMinutes: "never" },
     },
@@ -136,7 +140,8 @@ test("kubernetes list: an app that does not come up says why, if its pods do", a
   const [listing] = await demo.provider.list(patient());
   expect(listing?.observation).toMatchObject({
     phase: "failed",
-    reason: "container web has an image that cannot be pulled (ImagePullBackOff: not found)",
+    reason:
+      "container web has an image that cannot be pulled (ImagePullBackOff: not found): check the image's name and tag, and the pull secret",
   });
   const observation = await demo.provider.observe(DEMO, patient());
   expect([observation]).toEqual([listing?.observation ?? observation]);

@@ -1,6 +1,10 @@
-/** The provider `kubernetes` when the cluster's API, its watches or its answers go wrong. */
+/**
+ * The provider `kubernetes` when the cluster's API, its watches or its answers go wrong. Most of it waits, so that it
+ * is played side by side; what counts calls, or is played on a very fast clock, is played alone.
+ */
 
 import { describe, expect, test } from "bun:test";
+import { persist } from "../src/provider-retry.ts";
 import { patient, rejection, untilPhase } from "./contract/provider.ts";
 import {
   answers,
@@ -49,22 +53,25 @@ function without(resource: string, verbs: readonly string[]): AccessRule[] {
   );
 }
 
-describe("kubernetes lists", () => {
-  test("a page that cannot be had any more begins the list anew, and it is whole", async () => {
-    await using world = await startKubernetes();
-    for (let one = 0; one < 600; one += 1) {
-      world.fake.addWorkload(`app-${one}`, { replicas: 0, service: null });
-    }
-    world.fake.api.beforeNext("deployments.list", () =>
-      world.fake.api.beforeNext("deployments.list", () => world.fake.lists.expirePages()),
-    );
-    const listings = await world.provider.list(patient());
-    expect(new Set(listings.map(({ key }) => key)).size).toBe(600);
-    expect(world.fake.api.count("deployments.list")).toBe(2 + 3);
-    expect(world.fake.violations).toEqual([]);
-  });
+describe.concurrent("kubernetes lists", () => {
+  test.serial(
+    "a page that cannot be had any more begins the list anew, and it is whole",
+    async () => {
+      await using world = await startKubernetes();
+      for (let one = 0; one < 600; one += 1) {
+        world.fake.addWorkload(`app-${one}`, { replicas: 0, service: null });
+      }
+      world.fake.api.beforeNext("deployments.list", () =>
+        world.fake.api.beforeNext("deployments.list", () => world.fake.lists.expirePages()),
+      );
+      const listings = await world.provider.list(patient());
+      expect(new Set(listings.map(({ key }) => key)).size).toBe(600);
+      expect(world.fake.api.count("deployments.list")).toBe(2 + 3);
+      expect(world.fake.violations).toEqual([]);
+    },
+  );
 
-  test("a cluster that forgets every page is listed in the end all the same", async () => {
+  test.serial("a cluster that forgets every page is listed in the end all the same", async () => {
     await using world = await startKubernetes({ pageLifeMs: -1 });
     for (let one = 0; one < 300; one += 1) {
       world.fake.addWorkload(`app-${one}`, { replicas: 0, service: null });
@@ -133,8 +140,8 @@ describe("kubernetes lists", () => {
   });
 });
 
-describe("kubernetes watches", () => {
-  test("what somebody does with kubectl is told at once, step by step", async () => {
+describe.concurrent("kubernetes watches", () => {
+  test.serial("what somebody does with kubectl is told at once, step by step", async () => {
     await using world = await startKubernetes();
     const app = world.fake.addWorkload("demo", { replicas: 2 });
     using watching = await world.watch();
@@ -242,22 +249,25 @@ describe("kubernetes watches", () => {
     expect(watching.gaps).toBe(0);
   });
 
-  test("one that falls silent is not trusted for long, and is given up in the end", async () => {
-    const clock = createFastClock(100);
-    await using world = await startKubernetes({ clock, bootMs: 300, stopMs: 200 });
-    const app = world.fake.addWorkload("demo", { replicas: 2 });
-    using watching = await world.watch();
-    world.fake.watches.strand();
-    app.scale(0);
-    const beganMs = clock.now();
-    await until(async () => (await listingOf(world, app)).observation?.phase === "asleep");
-    expect(clock.now() - beganMs).toBeLessThan(120_000);
-    app.scale(2);
-    await until(() => watching.phasesOf(app).at(-1) === "awake", PATIENCE_MS);
-    expect(world.fake.violations).toEqual([]);
-  });
+  test.serial(
+    "one that falls silent is not trusted for long, and is given up in the end",
+    async () => {
+      const clock = createFastClock(100);
+      await using world = await startKubernetes({ clock, bootMs: 300, stopMs: 200 });
+      const app = world.fake.addWorkload("demo", { replicas: 2 });
+      using watching = await world.watch();
+      world.fake.watches.strand();
+      app.scale(0);
+      const beganMs = clock.now();
+      await until(async () => (await listingOf(world, app)).observation?.phase === "asleep");
+      expect(clock.now() - beganMs).toBeLessThan(120_000);
+      app.scale(2);
+      await until(() => watching.phasesOf(app).at(-1) === "awake", PATIENCE_MS);
+      expect(world.fake.violations).toEqual([]);
+    },
+  );
 
-  test("one whose answer begins and never goes on is given up as well", async () => {
+  test.serial("one whose answer begins and never goes on is given up as well", async () => {
     const clock = createFastClock(100);
     await using world = await startKubernetes({ clock, bootMs: 300, stopMs: 200 });
     const app = world.fake.addWorkload("demo", { replicas: 2 });
@@ -338,32 +348,35 @@ describe("kubernetes watches", () => {
     expect(world.fake.violations).toEqual([]);
   });
 
-  test("those that failed for long do not wait any longer once a list succeeds", async () => {
-    const clock = createFastClock(10);
-    await using world = await startKubernetes({ clock });
-    const app = world.fake.addWorkload("demo");
-    const { api, watches } = world.fake;
-    using watching = await world.watch();
-    api.fail(() => true, answers(answerOf(serviceUnavailable())), Number.POSITIVE_INFINITY);
-    watches.end({ kind: "cut" });
-    const failures = () => api.count("deployments.watch");
-    const before = failures();
-    await until(() => failures() >= before + 6, PATIENCE_MS);
-    api.heal();
-    const lists = () =>
-      world.provider.list(patient()).then(
-        () => true,
-        () => false,
-      );
-    await until(lists, PATIENCE_MS);
-    const beganMs = clock.now();
-    await until(() => watches.count("deployments") > 0, PATIENCE_MS);
-    // The seventh pause would be 8 s at least.
-    expect(clock.now() - beganMs).toBeLessThan(7_000);
-    app.scale(0);
-    await until(() => watching.phasesOf(app).at(-1) === "asleep");
-    expect(world.fake.violations).toEqual([]);
-  });
+  test.serial(
+    "those that failed for long do not wait any longer once a list succeeds",
+    async () => {
+      const clock = createFastClock(10);
+      await using world = await startKubernetes({ clock });
+      const app = world.fake.addWorkload("demo");
+      const { api, watches } = world.fake;
+      using watching = await world.watch();
+      api.fail(() => true, answers(answerOf(serviceUnavailable())), Number.POSITIVE_INFINITY);
+      watches.end({ kind: "cut" });
+      const failures = () => api.count("deployments.watch");
+      const before = failures();
+      await until(() => failures() >= before + 6, PATIENCE_MS);
+      api.heal();
+      const lists = () =>
+        world.provider.list(patient()).then(
+          () => true,
+          () => false,
+        );
+      await until(lists, PATIENCE_MS);
+      const beganMs = clock.now();
+      await until(() => watches.count("deployments") > 0, PATIENCE_MS);
+      // The seventh pause would be 8 s at least.
+      expect(clock.now() - beganMs).toBeLessThan(7_000);
+      app.scale(0);
+      await until(() => watching.phasesOf(app).at(-1) === "asleep");
+      expect(world.fake.violations).toEqual([]);
+    },
+  );
 
   test("those that are one too many wait as long as they are told to", async () => {
     await using world = await startKubernetes({ clock: createFastClock(20) });
@@ -422,7 +435,7 @@ describe("kubernetes watches", () => {
   });
 });
 
-describe("kubernetes tokens", () => {
+describe.concurrent("kubernetes tokens", () => {
   test("one that was rotated is read again at once: no call fails, and nobody is told", async () => {
     await using world = await startKubernetes();
     const app = world.fake.addWorkload("demo", { replicas: 0 });
@@ -439,31 +452,37 @@ describe("kubernetes tokens", () => {
     expect(world.fake.violations).toEqual([]);
   });
 
-  test("the new one is used within a minute, though the old one is good for longer", async () => {
-    const clock = createFastClock(100);
-    await using world = await startKubernetes({ clock });
-    const app = world.fake.addWorkload("demo");
-    await lookAt(world, app);
-    const fresh = world.fake.rotateToken(3_600_000);
-    const beganMs = clock.now();
-    await until(async () => {
+  test.serial(
+    "the new one is used within a minute, though the old one is good for longer",
+    async () => {
+      const clock = createFastClock(100);
+      await using world = await startKubernetes({ clock });
+      const app = world.fake.addWorkload("demo");
       await lookAt(world, app);
-      return world.fake.api.journal.at(-1)?.headers.authorization === `Bearer ${fresh}`;
-    });
-    expect(clock.now() - beganMs).toBeLessThan(65_000);
-  });
+      const fresh = world.fake.rotateToken(3_600_000);
+      const beganMs = clock.now();
+      await until(async () => {
+        await lookAt(world, app);
+        return world.fake.api.journal.at(-1)?.headers.authorization === `Bearer ${fresh}`;
+      });
+      expect(clock.now() - beganMs).toBeLessThan(65_000);
+    },
+  );
 
-  test("one that is refused is told in words, without the token, and works again once it is accepted", async () => {
-    await using world = await startKubernetes({ clock: createFastClock(50) });
-    const app = world.fake.addWorkload("demo", { replicas: 0 });
-    world.fake.refuse();
-    const error = await rejection(world.provider.list(patient()));
-    expect([error.kind, error.message]).toEqual(["auth", expect.stringContaining("401")]);
-    expect(JSON.stringify([error.message, world.lines])).not.toContain(world.fake.token);
-    world.fake.accept();
-    await wakeFully(world, app);
-    expect(app.replicas).toBe(1);
-  });
+  test.serial(
+    "one that is refused is told in words, without the token, and works again once it is accepted",
+    async () => {
+      await using world = await startKubernetes({ clock: createFastClock(50) });
+      const app = world.fake.addWorkload("demo", { replicas: 0 });
+      world.fake.refuse();
+      const error = await rejection(world.provider.list(patient()));
+      expect([error.kind, error.message]).toEqual(["auth", expect.stringContaining("401")]);
+      expect(JSON.stringify([error.message, world.lines])).not.toContain(world.fake.token);
+      world.fake.accept();
+      await wakeFully(world, app);
+      expect(app.replicas).toBe(1);
+    },
+  );
 
   test("a CA that is another one keeps the token from being sent", async () => {
     await using world = await startKubernetes();
@@ -475,7 +494,7 @@ describe("kubernetes tokens", () => {
   });
 });
 
-describe("kubernetes roles", () => {
+describe.concurrent("kubernetes roles", () => {
   test.each([
     ["pods", ["list"]],
     ["horizontalpodautoscalers", ["get", "list", "watch"]],
@@ -501,21 +520,24 @@ describe("kubernetes roles", () => {
     },
   );
 
-  test("without the watch lists go on, and it is not asked for again and again", async () => {
-    const clock = createFastClock(100);
-    const rules = without("deployments", ["watch"]);
-    await using world = await startKubernetes({ clock, rules, bootMs: 300, stopMs: 200 });
-    const app = world.fake.addWorkload("demo");
-    using _watching = await world.watchLoosely();
-    await until(() => world.fake.api.count("deployments.watch") > 0);
-    const beganMs = clock.now();
-    app.scale(0);
-    await until(async () => {
-      const { observation } = await listingOf(world, app);
-      return observation?.phase === "asleep" && clock.now() - beganMs > 60_000;
-    });
-    expect(world.fake.api.count("deployments.watch")).toBeLessThanOrEqual(2);
-  });
+  test.serial(
+    "without the watch lists go on, and it is not asked for again and again",
+    async () => {
+      const clock = createFastClock(100);
+      const rules = without("deployments", ["watch"]);
+      await using world = await startKubernetes({ clock, rules, bootMs: 300, stopMs: 200 });
+      const app = world.fake.addWorkload("demo");
+      using _watching = await world.watchLoosely();
+      await until(() => world.fake.api.count("deployments.watch") > 0);
+      const beganMs = clock.now();
+      app.scale(0);
+      await until(async () => {
+        const { observation } = await listingOf(world, app);
+        return observation?.phase === "asleep" && clock.now() - beganMs > 60_000;
+      });
+      expect(world.fake.api.count("deployments.watch")).toBeLessThanOrEqual(2);
+    },
+  );
 
   test.each([
     ["deployments", "list", "deployments"],
@@ -532,7 +554,7 @@ describe("kubernetes roles", () => {
   });
 });
 
-describe("kubernetes writes", () => {
+describe.concurrent("kubernetes writes", () => {
   test.each([
     ["a wake", "deployments.scale.patch", "wake"],
     ["a sleep", "deployments.scale.patch", "sleep"],
@@ -599,4 +621,33 @@ describe("kubernetes writes", () => {
     expect([app.replicas, up.replicas]).toEqual([1, 1]);
     expect(world.fake.violations).toEqual([]);
   });
+
+  // What others do at the same time would count.
+  test.serial(
+    "a wake that waits goes on within two seconds of the API's return, however long that was away",
+    async () => {
+      const clock = createFastClock(10);
+      await using world = await startKubernetes({ clock });
+      const { provider, fake } = world;
+      const app = fake.addWorkload("demo", { replicas: 0 });
+      await fake.api.goDown("refuse");
+      let failures = 0;
+      const waking = persist(() => provider.wake(idOf(app), null, patient()), {
+        ...{ clock, random: () => 0.99, signal: patient(), untilMs: clock.now() + 600_000 },
+        ...(provider.untilBack !== undefined && { untilBack: provider.untilBack }),
+        onFailure() {
+          failures += 1;
+        },
+      });
+      // After so many the next pause lasts 15 s.
+      await until(() => failures >= 5, PATIENCE_MS);
+      await fake.api.comeUp();
+      const beganMs = clock.now();
+      expect(await waking).toMatchObject({ done: false });
+      // And what a busy machine adds, on which ten seconds are one.
+      expect(clock.now() - beganMs).toBeLessThan(5_000);
+      expect(app.replicas).toBe(1);
+      expect(fake.violations).toEqual([]);
+    },
+  );
 });

@@ -46,8 +46,12 @@ export interface KubernetesApi {
 }
 
 /**
- * As many calls as each node of the cluster makes; it has fair queues of its own (API Priority and Fairness).
- * Source: Kubernetes, KubeletConfiguration, `kubeAPIQPS` 50 and `kubeAPIBurst` 100.
+ * 50 calls a second, 100 at once: as many as the scheduler and each node make by default. client-go's own 5 and 10 are
+ * from before clusters had fair queues (API Priority and Fairness), and would make twenty visitors wait 14 s: a wake
+ * is four calls. Controllers of the cluster, with 20 and 30, have nobody who waits. It only counts in such a rush, as
+ * apps at rest are watched; the 20 at the same time are a small part of what the cluster lets service accounts have.
+ * Source: client-go, `rest.DefaultQPS`; KubeletConfiguration, `kubeAPIQPS`; KubeSchedulerConfiguration,
+ * `clientConnection`; kube-controller-manager, `--kube-api-qps`.
  */
 const BUDGET = { burst: 100, perMinute: 3_000, inFlightMax: 20 } as const;
 /** After a 429 that says nothing about it, ms. Source: kubernetes#117734. */
@@ -63,8 +67,7 @@ export function createKubernetesApi(deps: KubernetesDeps): KubernetesApi {
   const { config, clock, log } = deps;
   const connection = createConnection({ api: config.api, clock, log });
   // The credentials are asked for right before each attempt, and read the certificates as well.
-  const fetch: PlatformFetch = (url, init) =>
-    deps.fetch(url, { ...init, ...(connection.latest && { tls: connection.latest.tls }) });
+  const fetch: PlatformFetch = (url, init) => deps.fetch(url, { ...init, ...wayOf(connection) });
   const closing = new AbortController();
   let api: PlatformApi | null = null;
   async function open(): Promise<PlatformApi> {
@@ -98,6 +101,13 @@ export function createKubernetesApi(deps: KubernetesDeps): KubernetesApi {
       api?.close();
     },
   };
+}
+
+/** How the runtime gets there. */
+function wayOf({ latest }: Connection): Pick<BunFetchRequestInit, "tls" | "proxy"> {
+  if (latest === null) return {};
+  const { tls, proxy } = latest;
+  return proxy === null ? { tls } : { tls, proxy };
 }
 
 async function listAll(send: KubernetesApi["send"], order: ListOrder): Promise<WholeList> {

@@ -21,6 +21,8 @@ export interface Access {
   readonly headers: Readonly<Record<string, string>>;
   /** As the runtime's `fetch` takes it. */
   readonly tls: TlsOptions;
+  /** URL of the proxy on the way; may hold a password. `null`: there is none. */
+  readonly proxy: string | null;
 }
 
 /** Options of a TLS connection; without effect on plain HTTP. */
@@ -130,7 +132,7 @@ function neverRead(): never {
 async function readAccess(api: KubernetesConfig["api"]): Promise<Access> {
   if (api.kind === "in-cluster") return await readServiceAccount(api);
   const entry = readKubeconfig(await readText(api.file, "the kubeconfig"), api);
-  const { baseUrl, isInsecure, serverName } = entry;
+  const { baseUrl, isInsecure, serverName, proxy } = entry;
   const namespace = entry.namespace ?? "default";
   const token = entry.token === null ? "" : await readSource(entry.token, "the token");
   const tls: TlsOptions = {
@@ -139,7 +141,7 @@ async function readAccess(api: KubernetesConfig["api"]): Promise<Access> {
     ...(serverName !== null && { serverName }),
     ...(entry.client !== null && (await readClient(entry.client))),
   };
-  return { baseUrl, namespace, headers: bearer(token), tls };
+  return { baseUrl, namespace, headers: bearer(token), tls, proxy };
 }
 
 /** Source: Kubernetes, "Accessing the Kubernetes API from a Pod". */
@@ -154,7 +156,7 @@ async function readServiceAccount(
   ]);
   const baseUrl = `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
   const tls = { rejectUnauthorized: true, ca };
-  return { baseUrl, namespace, headers: bearer(token), tls };
+  return { baseUrl, namespace, headers: bearer(token), tls, proxy: null };
 }
 
 function bearer(token: string): Readonly<Record<string, string>> {

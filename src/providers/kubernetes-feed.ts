@@ -1,16 +1,14 @@
 /** All objects of one kind in one namespace, or in the whole cluster: listed, then watched. */
 
-import { type Clock, sleep } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { throwIfAborted, unlessAborted } from "./abortable.ts";
-import { eitherOf } from "./either-signal.ts";
 import type { KubernetesApi, ListOrder } from "./kubernetes-api.ts";
-import { objectKeyOf, objectNameOf } from "./kubernetes-json.ts";
-import { type WatchEnd, type WatchEvent, watchOnce } from "./kubernetes-stream.ts";
+import { follow } from "./kubernetes-feed-follow.ts";
+import { listTogether, noTurns } from "./kubernetes-feed-list.ts";
+import { type FeedState, newest, REFUSED_MS } from "./kubernetes-feed-state.ts";
 import type { WatchReport } from "./kubernetes-watch-report.ts";
-import type { Urgency } from "./platform-api.ts";
-import { type Condition, createCondition } from "./platform-condition.ts";
+import { createCondition } from "./platform-condition.ts";
 import { ProviderError } from "./provider.ts";
 
 /** A kind of object. */
@@ -71,58 +69,8 @@ export interface FeedDeps {
   readonly log: Log;
 }
 
-/** How long the cluster is asked to go on with one watch, s; up to a minute more, so that not all end together. */
-const WATCH_SECONDS = 240;
 /** What is watched is trusted so long after the last word, ms. Bookmarks come about once a minute. */
 const TRUST_MS = 90_000;
-/** Longest pause between two watches that go well, ms. */
-const PAUSE_MS = 1_000;
-/** Between two that fail, ms: doubles from the first to the last. */
-const BACKOFF_FIRST_MS = 500;
-const BACKOFF_LAST_MS = 30_000;
-/** The cluster does not end a watch so soon: something on the way does, ms. */
-const SHORT_MS = 5_000;
-/** So many in a row are worth a line in the log, if lists work. */
-const FAILURES_TOLD = 3;
-/** How long nothing is asked that is not allowed, ms. */
-const REFUSED_MS = 10 * 60_000;
-/** How long a watch waits for somebody to read before it asks for that, ms. */
-const NUDGE_MS = 30_000;
-
-interface State<T> extends FeedDeps {
-  readonly kind: FeedKind<T>;
-  readonly namespace: string | null;
-  items: Map<string, T>;
-  /** Up to where everything is known; `null`: nothing is. */
-  version: string | null;
-  /** When the watch last said something, ms since the epoch. */
-  heardMs: number;
-  /** Aborted and replaced by each list: a watch goes on from there. */
-  relisted: AbortController;
-  refusedUntilMs: number;
-  /** How many lists were begun, and which of them the newest was that has ended. */
-  asked: number;
-  answered: number;
-  /** Why the watch has failed several times in a row; `null`: it has not. */
-  failing: string | null;
-  readonly unlisted: Condition;
-  readonly turns: Readonly<Record<Urgency, Turns<T>>>;
-}
-
-/** Lists of one urgency, one after the other. */
-interface Turns<T> {
-  /** Fulfilled at the end of all that have begun or wait; never rejects. */
-  busy: Promise<unknown>;
-  /** One that has not begun: whoever asks may share it. */
-  next: Listing<T> | null;
-}
-
-interface Listing<T> {
-  readonly result: Promise<readonly T[]>;
-  /** Aborted when nobody waits for it any more. */
-  readonly end: AbortController;
-  waiting: number;
-}
 
 /** Nothing is asked before the first read. */
 export function createFeed<T>(
@@ -132,10 +80,11 @@ export function createFeed<T>(
 ): Feed<T> {
   const { clock, log } = deps;
   const fields = { provider: "kubernetes", kind: kind.plural, ...(namespace && { namespace }) };
-  const state: State<T> = {
+  const state: FeedState<T> = {
     ...deps,
     kind,
     namespace,
+    path: pathOf(kind, namespace),
     items: new Map(),
     version: null,
     heardMs: Number.NEGATIVE_INFINITY,
@@ -144,6 +93,7 @@ export function createFeed<T>(
     asked: 0,
     answered: 0,
     failing: null,
+    isUnlisted: false,
     turns: { wake: noTurns(), sweep: noTurns(), sleep: noTurns() },
     unlisted: createCondition({ bad: log.warn, good: log.info, fields, clock }),
   };
@@ -158,21 +108,15 @@ export function createFeed<T>(
   };
 }
 
-function noTurns<T>(): Turns<T> {
-  return { busy: Promise.resolve(), next: null };
-}
-
-/** What a feed is about, for people. */
-function nameOf<T>({ kind, namespace }: State<T>): string {
-  return `${kind.plural} of ${namespace ?? "the cluster"}`;
-}
-
-function pathOf<T>({ kind, namespace }: State<T>): string {
+function pathOf(
+  { group, plural }: Pick<FeedKind<unknown>, "group" | "plural">,
+  namespace: string | null,
+): string {
   const scope = namespace === null ? "" : `namespaces/${encodeURIComponent(namespace)}/`;
-  return `${kind.group}/${scope}${kind.plural}`;
+  return `${group}/${scope}${plural}`;
 }
 
-async function read<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
+async function read<T>(state: FeedState<T>, order: ReadOrder): Promise<readonly T[]> {
   const { clock, kind, unlisted } = state;
   if (clock.now() - state.heardMs < TRUST_MS) return [...state.items.values()];
   if (kind.without !== undefined && clock.now() < state.refusedUntilMs) return [];
@@ -193,208 +137,8 @@ function isRefusal(error: unknown): boolean {
   return error.kind === "forbidden" || error.kind === "not-found";
 }
 
-/**
- * Apps that are woken at the same moment ask for the same: while one list is on its way, all who ask share the next.
- * So nobody is told what was so before they asked.
- */
-async function listTogether<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
-  const { urgency, signal } = order;
-  const what = `listing the ${nameOf(state)}`;
-  throwIfAborted(signal, what);
-  const turns = state.turns[urgency];
-  const listing = turns.next ?? queueList(state, urgency);
-  listing.waiting += 1;
-  try {
-    return await unlessAborted(listing.result, signal, what);
-  } finally {
-    listing.waiting -= 1;
-    if (listing.waiting === 0) {
-      if (turns.next === listing) turns.next = null;
-      listing.end.abort(new Error("nobody waits for it any more"));
-    }
-  }
-}
-
-function queueList<T>(state: State<T>, urgency: Urgency): Listing<T> {
-  const turns = state.turns[urgency];
-  const { busy } = turns;
-  const end = new AbortController();
-  const inTurn = async () => {
-    await busy;
-    if (turns.next === listing) turns.next = null;
-    return await list(state, { urgency, signal: end.signal });
-  };
-  const result = inTurn();
-  const listing: Listing<T> = { result, end, waiting: 0 };
-  turns.next = listing;
-  turns.busy = result.catch(() => undefined);
-  return listing;
-}
-
-async function list<T>(state: State<T>, order: ReadOrder): Promise<readonly T[]> {
-  const { api } = state;
-  state.asked += 1;
-  const question = state.asked;
-  const what = `list the ${nameOf(state)}`;
-  const { items, resourceVersion } = await api.list({ ...order, what, path: pathOf(state) });
-  // Where nothing works, the calls say so.
-  if (state.failing !== null) state.watchReport.fails(nameOf(state), state.failing);
-  // Passed over, it would count as deleted.
-  if (items.some((object) => objectNameOf(object) === null)) {
-    throw new ProviderError("protocol", `could not ${what}: an object in it has no name`);
-  }
-  const listed = items.flatMap((object) => entryOf(state, object) ?? []);
-  if (question > state.answered) {
-    state.answered = question;
-    state.items = new Map(listed.map(([key, item]) => [key, newest(state, item, key)]));
-    // A watch may have told of more by now: it begins again from here, and tells it once more.
-    state.version = resourceVersion;
-    state.relisted.abort(new Error("listed anew"));
-    state.relisted = new AbortController();
-  }
-  return listed.map(([key, item]) => state.items.get(key) ?? item);
-}
-
-function entryOf<T>({ kind }: State<T>, object: unknown): [readonly [string, T]] | null {
-  const named = objectNameOf(object);
-  const item = kind.read(object);
-  return named === null || item === null ? null : [[objectKeyOf(named), item]];
-}
-
-function newest<T>({ items, kind }: State<T>, news: T, key: string): T {
-  const known = items.get(key);
-  return known !== undefined && kind.isOlder?.(news, known) === true ? known : news;
-}
-
-function accept<T>(state: State<T>, object: T, key: string): T {
+function accept<T>(state: FeedState<T>, object: T, key: string): T {
   const counts = newest(state, object, key);
   state.items.set(key, counts);
   return counts;
-}
-
-async function follow<T>(state: State<T>, follower: FeedFollower<T>): Promise<void> {
-  const { clock } = state;
-  const { signal } = follower;
-  let failures = 0;
-  while (!signal.aborted) {
-    const { relisted } = state;
-    const beganMs = clock.now();
-    try {
-      if (state.version === null) {
-        await untilListed(state, follower);
-        continue;
-      }
-      const end = await watchOn(state, follower);
-      const isShort = clock.now() - beganMs < SHORT_MS;
-      // One that had gone stale is begun anew; one that is stale from the first moment on does not work.
-      const isFailure = end.kind === "failed" || (end.kind !== "refused" && isShort);
-      const before = isShort ? failures : 0;
-      failures = isFailure ? before + 1 : 0;
-      await pauseAfter(state, follower, { end, failures });
-    } catch (error) {
-      // Somebody has listed, or nobody follows any more: nothing else ends a wait.
-      if (!signal.aborted && !relisted.signal.aborted) throw error;
-    }
-  }
-  state.heardMs = Number.NEGATIVE_INFINITY;
-}
-
-/** Waits for somebody to read; now and then asks for that. */
-async function untilListed<T>(state: State<T>, follower: FeedFollower<T>): Promise<void> {
-  const { clock } = state;
-  const restMs = state.refusedUntilMs - clock.now();
-  await wait(state, follower, restMs > 0 ? restMs : NUDGE_MS);
-  if (state.version === null && clock.now() >= state.refusedUntilMs) follower.onGap();
-}
-
-/** @throws the signal's reason, also that of a list which ends the wait */
-async function wait<T>(
-  { clock, relisted }: State<T>,
-  { signal }: FeedFollower<T>,
-  delayMs: number,
-): Promise<void> {
-  const either = eitherOf([signal, relisted.signal]);
-  try {
-    await sleep(clock, delayMs, either.signal);
-  } finally {
-    either.end();
-  }
-}
-
-async function watchOn<T>(state: State<T>, follower: FeedFollower<T>): Promise<WatchEnd> {
-  const { clock, random, version, relisted, watchReport } = state;
-  const either = eitherOf([follower.signal, relisted.signal]);
-  try {
-    return await watchOnce(state, {
-      path: pathOf(state),
-      version: version ?? "",
-      seconds: WATCH_SECONDS + Math.floor(random() * 60),
-      signal: either.signal,
-      onOpen() {
-        state.heardMs = clock.now();
-        state.failing = null;
-        watchReport.works(nameOf(state));
-      },
-      onEvent(event) {
-        state.heardMs = clock.now();
-        take(state, follower, event);
-      },
-    });
-  } finally {
-    either.end();
-  }
-}
-
-function take<T>(state: State<T>, { onChange }: FeedFollower<T>, event: WatchEvent): void {
-  if (event.version !== "") state.version = event.version;
-  if (event.kind === "bookmark") return;
-  const named = objectNameOf(event.object);
-  if (named === null) return;
-  const key = objectKeyOf(named);
-  const before = state.items.get(key) ?? null;
-  const item = event.kind === "deleted" ? null : state.kind.read(event.object);
-  if (item === null) {
-    state.items.delete(key);
-    if (before !== null) onChange({ before, after: null });
-    return;
-  }
-  // An event from before what somebody has read meanwhile.
-  if (newest(state, item, key) !== item) return;
-  state.items.set(key, item);
-  onChange({ before, after: item });
-}
-
-/** Why a watch does not work that ends so soon again and again. */
-const WHYS = {
-  over: "something on the way cuts the connection",
-  expired: "the cluster forgets at once what it listed",
-} as const;
-
-async function pauseAfter<T>(
-  state: State<T>,
-  follower: FeedFollower<T>,
-  { end, failures }: { readonly end: WatchEnd; readonly failures: number },
-): Promise<void> {
-  const { random, clock, watchReport } = state;
-  if (end.kind === "over" && failures === 0) {
-    return await wait(state, follower, random() * PAUSE_MS);
-  }
-  state.heardMs = Number.NEGATIVE_INFINITY;
-  if (end.kind === "refused") {
-    watchReport.fails(nameOf(state), end.why);
-    return await sleep(clock, REFUSED_MS, follower.signal);
-  }
-  if (end.kind === "expired") {
-    state.version = null;
-    follower.onGap();
-    if (failures <= 1) return;
-  }
-  const why = end.kind === "failed" ? end.why : WHYS[end.kind];
-  const askedMs = end.kind === "failed" ? end.retryAfterMs : 0;
-  if (failures >= FAILURES_TOLD) state.failing = why;
-  const wholeMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, 10));
-  const ownMs = wholeMs * (0.5 + random() / 2);
-  // A list that succeeds meanwhile shows that the cluster answers again.
-  if (askedMs === 0 && end.kind === "failed") return await wait(state, follower, ownMs);
-  await sleep(clock, Math.max(ownMs, askedMs), follower.signal);
 }

@@ -24,6 +24,8 @@ export interface ClusterEntry {
   readonly isInsecure: boolean;
   /** The name that the certificate must have, where it is not that of the address. */
   readonly serverName: string | null;
+  /** URL of the proxy that leads there; may hold a password. `null`: none does. */
+  readonly proxy: string | null;
   /** `null`: no token is sent. */
   readonly token: Source | null;
   /** Both PEM; `null`: no certificate is shown. */
@@ -55,13 +57,14 @@ export function readKubeconfig(text: string, place: KubeconfigPlace): ClusterEnt
   const userName = textOf(context.user);
   const user =
     userName === "" ? {} : namedEntry(config, { list: "users", field: "user" }, userName, place);
-  refuseOthers(cluster, { user, userName }, place);
+  refuseOthers(user, userName, place);
   return {
     baseUrl: serverOf(cluster, clusterName, place),
     namespace: textOf(context.namespace) || null,
     ca: sourceOf(cluster, "certificate-authority", place),
     isInsecure: cluster["insecure-skip-tls-verify"] === true,
     serverName: textOf(cluster["tls-server-name"]) || null,
+    proxy: proxyOf(cluster, clusterName, place),
     token: tokenOf(user, place),
     client: clientOf(user, userName, place),
   };
@@ -102,12 +105,8 @@ const INSTEAD =
   "give it the token of a service account (`kubectl create token`, or a Secret of the type " +
   "kubernetes.io/service-account-token) as token or tokenFile, or a client certificate, or go through `kubectl proxy`";
 
-/** Ways to log in that need other programs, and settings that must not be passed over in silence. */
-function refuseOthers(
-  cluster: Fields,
-  { user, userName }: { readonly user: Fields; readonly userName: string },
-  place: KubeconfigPlace,
-): void {
+/** Ways to log in that need other programs, and such that must not be passed over in silence. */
+function refuseOthers(user: Fields, userName: string, place: KubeconfigPlace): void {
   if (user.exec !== undefined && user.exec !== null) {
     const command = textOf(fieldsOf(user.exec).command) || "a program";
     const what = `user "${userName}" logs in by running ${command} (exec)`;
@@ -125,9 +124,15 @@ function refuseOthers(
   if (textOf(user.as) !== "") {
     throw unusable(place, `user "${userName}" acts as somebody else (as), which is not supported`);
   }
-  if (textOf(cluster["proxy-url"]) !== "") {
-    throw unusable(place, "proxy-url is not supported: set HTTPS_PROXY instead");
-  }
+}
+
+/** Its password is nobody's business: it is not repeated. */
+function proxyOf(cluster: Fields, name: string, place: KubeconfigPlace): string | null {
+  const proxy = textOf(cluster["proxy-url"]);
+  if (proxy === "") return null;
+  if (/^https?:$/.test(URL.parse(proxy)?.protocol ?? "")) return proxy;
+  const others = "others, such as SOCKS, are not supported";
+  throw unusable(place, `the proxy-url of cluster "${name}" is no http or https URL; ${others}`);
 }
 
 /** A file that is renewed goes before what was written down once. */

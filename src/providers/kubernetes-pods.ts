@@ -8,22 +8,43 @@ import { safeText } from "./platform-quote.ts";
 export interface Trouble {
   /** It will not pass by itself; otherwise the cluster may still find a way. */
   readonly isFinal: boolean;
-  /** For people, to follow the app's name and "is". */
+  /** For people: what it is, in the cluster's words too, and what to do. */
   readonly why: string;
 }
 
 /**
- * Words for containers that do not start. Source: kubelet, `container` and `images` errors; the first is that of a
- * container that has ended more than once.
+ * Words for containers that do not start, and what to do about it. Source: kubelet, `container` and `images` errors; the
+ * first is that of a container that has ended more than once.
  */
-const FINAL: Readonly<Record<string, string>> = {
-  CrashLoopBackOff: "ends again and again",
-  ImagePullBackOff: "has an image that cannot be pulled",
-  ErrImageNeverPull: "has an image that is not there and may not be pulled",
-  InvalidImageName: "has an image whose name makes no sense",
-  CreateContainerConfigError: "lacks a part of its configuration",
-  CreateContainerError: "cannot be created",
-  RunContainerError: "cannot be run",
+const FINAL: Readonly<Record<string, { readonly meaning: string; readonly advice: string }>> = {
+  CrashLoopBackOff: {
+    meaning: "ends again and again",
+    advice: "its log (`kubectl logs --previous`) says why",
+  },
+  ImagePullBackOff: {
+    meaning: "has an image that cannot be pulled",
+    advice: "check the image's name and tag, and the pull secret",
+  },
+  ErrImageNeverPull: {
+    meaning: "has an image that is not there and may not be pulled",
+    advice: "put it on the node, or change imagePullPolicy",
+  },
+  InvalidImageName: {
+    meaning: "has an image whose name makes no sense",
+    advice: "correct the name",
+  },
+  CreateContainerConfigError: {
+    meaning: "lacks a part of its configuration",
+    advice: "make the Secret or ConfigMap that it refers to",
+  },
+  CreateContainerError: {
+    meaning: "cannot be created",
+    advice: "`kubectl describe pod` says more",
+  },
+  RunContainerError: {
+    meaning: "cannot be run",
+    advice: "check its command, and what it mounts",
+  },
 };
 
 /**
@@ -53,11 +74,12 @@ function podTrouble(pod: unknown): Trouble | null {
   ].map(fieldsOf);
   for (const container of containers) {
     const { reason, message } = fieldsOf(fieldsOf(container.state).waiting);
-    const meaning = FINAL[textOf(reason)];
-    if (meaning === undefined) continue;
+    const found = FINAL[textOf(reason)];
+    if (found === undefined) continue;
     const end = lastEndOf(container);
     const details = [textOf(reason), end.how || textOf(message)].filter(Boolean).join(": ");
-    const why = safeText(`container ${textOf(container.name)} ${meaning} (${details})`);
+    const what = `container ${textOf(container.name)} ${found.meaning}`;
+    const why = `${safeText(`${what} (${details})`)}: ${found.advice}`;
     return { isFinal: true, why: end.said === "" ? why : why + LAST_OUTPUT + safeText(end.said) };
   }
   return unschedulable(status.conditions);
@@ -80,6 +102,7 @@ function unschedulable(conditions: unknown): Trouble | null {
       return type === "PodScheduled" && status === "False" && reason === "Unschedulable";
     });
   if (found === undefined) return null;
-  const why = `no node has room for its pods (${textOf(found.message) || "Unschedulable"})`;
-  return { isFinal: false, why: safeText(why) };
+  const why = safeText(`no node takes its pods (${textOf(found.message) || "Unschedulable"})`);
+  const advice = "add a node, or change what its pods request or select";
+  return { isFinal: false, why: `${why}: ${advice}` };
 }

@@ -12,7 +12,7 @@ import { ProviderError } from "./provider.ts";
 export type Readiness = "ready" | "not-yet" | "unwatched";
 
 /**
- * Looks at the EndpointSlices of an app's Service, and watches them for `waitMs` unless one is ready already. Where
+ * Looks at the EndpointSlices of an app's Service, and watches them for `waitMs` unless one is ready already; 0: looks. Where
  * they may not be read, the workload's own count of ready pods has to do.
  * @throws ProviderError as a list call
  */
@@ -29,6 +29,7 @@ export async function untilReady(
     const list = await context.api.list({ what, path, query, urgency, signal });
     context.slicesRefused.end("EndpointSlices can be read again");
     if (list.items.some(hasReadyEndpoint)) return "ready";
+    if (waitMs === 0) return "not-yet";
     const version = list.resourceVersion;
     return await watchFor(context, { path, query, version, waitMs, signal, what });
   } catch (error) {

@@ -125,13 +125,22 @@ function choosePort({ marks }: Workload, service: Service): ServicePort | Obstac
   const [only, ...others] = ports;
   if (only === undefined) return { why: `its Service ${name} has no TCP port` };
   if (others.length === 0) return only;
-  const http = ports.filter((one) => one.name.startsWith("http-"));
-  const found = ports.find((one) => one.name === "http") ?? ports.find((one) => one.name === "web");
-  const chosen = found ?? (http.length === 1 ? http[0] : undefined);
-  if (chosen !== undefined) return chosen;
+  for (const speaksHttp of HTTP_SIGNS) {
+    const [found, ...rivals] = ports.filter(speaksHttp);
+    if (found !== undefined && rivals.length === 0) return found;
+  }
   const which = "name one in the annotation paastis.dev/port";
   return { why: `its Service ${name} has several ports (${portNames(service)}): ${which}` };
 }
+
+/** Signs that requests belong to a port, the plainest first. Source: Kubernetes, "Service", application protocol. */
+const HTTP_SIGNS: readonly ((port: ServicePort) => boolean)[] = [
+  ({ name }) => name === "http",
+  ({ name }) => name === "web",
+  ({ name }) => name.startsWith("http-"),
+  ({ appProtocol }) => /^(?:https?|kubernetes\.io\/(?:h2c|wss?))$/i.test(appProtocol),
+  ({ name }) => name === "https",
+];
 
 function portNames({ ports }: Service): string {
   const names = ports.map(({ port, name }) => (name === "" ? `${port}` : `${port} (${name})`));
@@ -140,7 +149,7 @@ function portNames({ ports }: Service): string {
 
 /** Source: Kubernetes, "Service", application protocol; the name is what service meshes go by. */
 function isHttps({ appProtocol, name }: ServicePort): boolean {
-  if (appProtocol !== "") return appProtocol.toLowerCase() === "https";
+  if (appProtocol !== "") return /^(?:https|kubernetes\.io\/wss)$/i.test(appProtocol);
   return name === "https" || name.startsWith("https-");
 }
 

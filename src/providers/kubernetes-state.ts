@@ -1,5 +1,6 @@
 /** What the state of a workload means for the app that it is. Pure. */
 
+import type { Snapshot } from "../app.ts";
 import type { Scaling } from "./kubernetes-autoscaler.ts";
 import type { Route } from "./kubernetes-service.ts";
 import type { Condition, Workload } from "./kubernetes-workload.ts";
@@ -21,13 +22,24 @@ export function observationOf(workload: Workload, { route, scaling }: Surroundin
   if (route.kind === "unknown") return { phase: "unmanaged", target: null, reason: route.why };
   const { target } = route;
   if (scaling.kind === "fights") return { phase: "unmanaged", target, reason: scaling.why };
+  if (workload.losesVolumes) return { phase: "unmanaged", target, reason: LOSES_VOLUMES };
   if (isDeleting) return { phase: "stopping", target, reason: "it is being deleted" };
   if (replicas === 0) {
     const { status } = workload;
     const isEnding = status.replicas > 0 || status.terminating > 0;
     return { phase: isEnding ? "stopping" : "asleep", target };
   }
-  return { ...wantedAs(workload), target };
+  const seen = { ...wantedAs(workload), target };
+  return workload.status.ready > 0 ? { ...seen, snapshot: snapshotOf(workload) } : seen;
+}
+
+const LOSES_VOLUMES =
+  "its volumes would be deleted with its pods (persistentVolumeClaimRetentionPolicy.whenScaled is Delete): " +
+  "set that to Retain, and it can sleep";
+
+/** How many replicas it has, and how many are written on it: whoever changes that later means it. */
+export function snapshotOf({ id, replicas, marks }: Workload): Snapshot {
+  return { kind: "replicas", workloads: [{ id, replicas, written: marks.previousReplicas }] };
 }
 
 type Seen = Pick<Observation, "phase" | "reason">;
@@ -92,13 +104,21 @@ export function isUp({ phase }: Observation, { status }: Workload): boolean {
   return phase === "awake" || (phase === "deploying" && status.ready > 0);
 }
 
-/** How many replicas a wake gives: what was stored, else what is written on it, else what its owner wants, else 1. */
+/**
+ * How many replicas a wake gives: what was stored, else what is written on it, else what its owner wants, else 1. What
+ * was written on it after the size was stored goes first: another Paastis has put it to sleep since, or somebody has
+ * changed it by hand.
+ */
 export function replicasToWake(
   workload: Workload,
-  { stored, scaling }: { readonly stored: number | null; readonly scaling: Scaling },
+  { snapshot, scaling }: { readonly snapshot: Snapshot | null; readonly scaling: Scaling },
 ): number {
   // An autoscaler goes on from its least, whatever it had reached before.
   if (scaling.kind === "autoscaled") return Math.max(1, scaling.minReplicas);
-  const { previousReplicas, replicas } = workload.marks;
-  return [stored, previousReplicas, replicas].find((count) => count !== null && count > 0) ?? 1;
+  const { previousReplicas, replicas: wanted } = workload.marks;
+  const workloads = snapshot?.kind === "replicas" ? snapshot.workloads : [];
+  const { replicas: stored, written } = workloads.find(({ id }) => id === workload.id) ?? {};
+  const isNewer = written !== undefined && written !== previousReplicas;
+  const known = isNewer ? [previousReplicas, stored] : [stored, previousReplicas];
+  return [...known, wanted].find((count) => (count ?? 0) > 0) ?? 1;
 }

@@ -2,6 +2,7 @@
 
 import { type Marks, readMarks } from "./kubernetes-annotations.ts";
 import {
+  type Fields,
   fieldsOf,
   listOf,
   numberOf,
@@ -34,6 +35,8 @@ export interface Workload extends WorkloadPlace, ObjectName {
   /** It is being deleted. */
   readonly isDeleting: boolean;
   readonly isPaused: boolean;
+  /** Its volumes are deleted with the pods that it is scaled down by. */
+  readonly losesVolumes: boolean;
   /** How many of its replicas a rollout brings up to date: fewer with a partition, `null` when nobody does that. */
   readonly updatedWanted: number | null;
   /** Finds its pods: a label selector as it stands in a URL, not yet encoded; empty: it has none. */
@@ -99,6 +102,7 @@ export function readWorkload(kind: WorkloadKind, object: unknown): Workload | nu
     replicas,
     isDeleting: textOf(deletionTimestamp) !== "",
     isPaused: spec.paused === true,
+    losesVolumes: losesVolumes(spec),
     updatedWanted: updatedWantedOf(spec.updateStrategy, replicas),
     podSelector: selectorText(spec.selector),
     podLabels: textsOf(fieldsOf(template.metadata).labels),
@@ -133,7 +137,13 @@ function updatedWantedOf(updateStrategy: unknown, replicas: number): number | nu
   return Math.max(0, replicas - numberOf(fieldsOf(rollingUpdate).partition));
 }
 
-function podPortsOf(podSpec: ReturnType<typeof fieldsOf>): ReadonlyMap<string, number> {
+/** Source: Kubernetes, "StatefulSets", PersistentVolumeClaim retention; left out, volumes are kept. */
+function losesVolumes(spec: Fields): boolean {
+  const { whenScaled } = fieldsOf(spec.persistentVolumeClaimRetentionPolicy);
+  return whenScaled === "Delete" && listOf(spec.volumeClaimTemplates).length > 0;
+}
+
+function podPortsOf(podSpec: Fields): ReadonlyMap<string, number> {
   const ports = listOf(podSpec.containers).flatMap((one) => listOf(fieldsOf(one).ports));
   return new Map(
     ports.flatMap((port) => {

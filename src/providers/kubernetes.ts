@@ -15,7 +15,8 @@ import {
 import type { ReadOrder } from "./kubernetes-feed.ts";
 import { fieldsOf, objectKeyOf, textOf } from "./kubernetes-json.ts";
 import { createWorkloadLists, readWorkloads } from "./kubernetes-list.ts";
-import { poll, sleep, takeSnapshot, wake } from "./kubernetes-scale.ts";
+import { sleep, takeSnapshot } from "./kubernetes-sleep.ts";
+import { poll, wake } from "./kubernetes-wake.ts";
 import { createNews } from "./kubernetes-watch.ts";
 import { createWatchReport } from "./kubernetes-watch-report.ts";
 import { placeOf } from "./kubernetes-workload.ts";

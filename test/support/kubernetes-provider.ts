@@ -4,6 +4,7 @@ import type { Snapshot } from "../../src/app.ts";
 import { type Clock, createSystemClock } from "../../src/clock.ts";
 import type { KubernetesConfig } from "../../src/config.ts";
 import { createKubernetesProvider } from "../../src/providers/kubernetes.ts";
+import { createRecovery } from "../../src/providers/platform-recovery.ts";
 import type { Listing, Notice, Observation, Provider } from "../../src/providers/provider.ts";
 import { finish, patient } from "../contract/provider.ts";
 import { callsOf } from "../fakes/fake-journal.ts";
@@ -56,7 +57,9 @@ export async function startKubernetes(
     clock,
   });
   const { log, lines } = recordingLog();
-  const provider = createKubernetesProvider({
+  // As every platform is made: it is told to those who wait when the cluster answers again.
+  const recovery = createRecovery(fetch, clock);
+  const own = createKubernetesProvider({
     config: {
       api: {
         ...{ kind: "in-cluster", host: "127.0.0.1", port: fake.port },
@@ -70,8 +73,9 @@ export async function startKubernetes(
     clock,
     random: Math.random,
     log,
-    fetch,
+    fetch: recovery.fetch,
   });
+  const provider: Provider = { untilBack: recovery.untilBack, ...own };
   let told = 0;
   return {
     fake,
@@ -144,9 +148,14 @@ export function idOf({ namespace, resource, name }: WorkloadControl): string {
   return `${namespace}/${resource.slice(0, -1)}/${name}`;
 }
 
-/** A snapshot of one workload. */
-export function snapshotOf(app: WorkloadControl, replicas: number): Snapshot {
-  return { kind: "replicas", workloads: [{ id: idOf(app), replicas }] };
+/** A snapshot of one workload. @param written the size that was written on it then; left out: nobody looked */
+export function snapshotOf(
+  app: WorkloadControl,
+  replicas: number,
+  written?: number | null,
+): Snapshot {
+  const one = { id: idOf(app), replicas };
+  return { kind: "replicas", workloads: [written === undefined ? one : { ...one, written }] };
 }
 
 /** Wakes an app and follows that to its end. */

@@ -27,6 +27,8 @@ export interface DemoState {
   status: object;
   annotations: Record<string, string>;
   labels: Record<string, string>;
+  /** More of its metadata. */
+  metadata: object;
   uid: string;
   generation: number;
   version: number;
@@ -82,6 +84,7 @@ export async function startDemoCluster(
     status: {},
     annotations: { "paastis.dev/enabled": "true" },
     labels: {},
+    metadata: {},
     uid: "u-1",
     generation: 1,
     version: 100,
@@ -129,6 +132,7 @@ function objectOf(state: DemoState): object {
     metadata: {
       ...{ name: "demo", namespace: "preview", uid, generation, annotations, labels },
       resourceVersion: `${state.version}`,
+      ...state.metadata,
     },
     spec: {
       replicas,
