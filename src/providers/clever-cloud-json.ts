@@ -1,5 +1,6 @@
 /** What Clever Cloud's API answers, read field by field: what is unknown is passed over, what is missing is told. */
 
+import { type Fields, fieldsOf, isFields, objectsIn, textOf } from "./platform-json.ts";
 import { ProviderError } from "./provider.ts";
 
 /** An app in the summary of everything that a credential may see. */
@@ -41,22 +42,18 @@ export interface Deployment {
   readonly action: string;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Archived apps are left out. @throws ProviderError `protocol` */
 export function readSummary(body: unknown): readonly Owner[] {
-  const summary = fieldsOf(body);
-  const user = fieldsOf(summary?.user);
-  const organisations = summary?.organisations;
-  if (user === null || !Array.isArray(organisations)) {
+  const { user, organisations } = fieldsOf(body);
+  if (!isFields(user) || !Array.isArray(organisations)) {
     throw unreadable("list the apps", "the summary names no user or no organisations");
   }
-  return [ownerOf(user, true), ...listOf(organisations).map((fields) => ownerOf(fields, false))];
+  return [ownerOf(user, true), ...objectsIn(organisations).map((fields) => ownerOf(fields, false))];
 }
 
 function ownerOf(fields: Fields, isPersonal: boolean): Owner {
   const id = textOf(fields.id);
-  const apps = listOf(fields.applications)
+  const apps = objectsIn(fields.applications)
     .filter((app) => app.archived !== true && id !== "" && textOf(app.id) !== "")
     .map((app) => ({
       ownerId: id,
@@ -70,7 +67,7 @@ function ownerOf(fields: Fields, isPersonal: boolean): Owner {
 /** @throws ProviderError `protocol` when it is no app */
 export function readApp(body: unknown): AppDetail {
   const fields = fieldsOf(body);
-  if (fields === null || textOf(fields.id) === "" || textOf(fields.state) === "") {
+  if (textOf(fields.id) === "" || textOf(fields.state) === "") {
     throw unreadable("read an app", "the answer has no id or no state");
   }
   return detailOf(fields);
@@ -78,7 +75,7 @@ export function readApp(body: unknown): AppDetail {
 
 /** Entries that are no apps are left out. */
 export function readApps(body: unknown): readonly AppDetail[] {
-  return listOf(body)
+  return objectsIn(body)
     .filter((fields) => textOf(fields.id) !== "")
     .map(detailOf);
 }
@@ -88,10 +85,10 @@ function detailOf(fields: Fields): AppDetail {
     appId: textOf(fields.id),
     name: textOf(fields.name),
     state: textOf(fields.state),
-    vhosts: listOf(fields.vhosts)
+    vhosts: objectsIn(fields.vhosts)
       .map((vhost) => textOf(vhost.fqdn))
       .filter((fqdn) => fqdn !== ""),
-    isForeign: fields.archived === true || fieldsOf(fields.instance)?.lifetime === "TASK",
+    isForeign: fields.archived === true || fieldsOf(fields.instance).lifetime === "TASK",
     createdMs: typeof fields.creationDate === "number" ? fields.creationDate : null,
   };
 }
@@ -99,45 +96,32 @@ function detailOf(fields: Fields): AppDetail {
 /** The newest deployment, which comes first; `null` when there is none. @throws ProviderError `protocol` */
 export function readNewest(body: unknown): Deployment | null {
   if (!Array.isArray(body)) throw unreadable("read the deployments", "the answer is no list");
-  const [newest] = listOf(body);
+  const [newest] = objectsIn(body);
   if (newest === undefined) return null;
   return {
-    id: textOf(newest.uuid) || textOf(newest.id),
+    id: textOf(newest.uuid) || idIn(newest),
     state: textOf(newest.state),
     action: textOf(newest.action),
   };
 }
 
+/** Of some APIs it is a number. */
+function idIn({ id }: Fields): string {
+  return typeof id === "number" ? String(id) : textOf(id);
+}
+
 /** The state of each instance, in the platform's own word. @throws ProviderError `protocol` */
 export function readInstances(body: unknown): readonly string[] {
   if (!Array.isArray(body)) throw unreadable("read the instances", "the answer is no list");
-  return listOf(body).map((instance) => textOf(instance.state));
+  return objectsIn(body).map((instance) => textOf(instance.state));
 }
 
 /** The platform's own number for what went wrong: `4014` of a body `{"id":4014,"type":"error"}`; `null`: none. */
 export function errorIdOf(body: unknown): number | null {
-  const id = fieldsOf(body)?.id;
+  const id = fieldsOf(body).id;
   return typeof id === "number" ? id : null;
 }
 
 function unreadable(what: string, why: string): ProviderError {
   return new ProviderError("protocol", `could not ${what}: ${why}`);
-}
-
-function fieldsOf(value: unknown): Fields | null {
-  // An object that came out of JSON: its fields may be anything, and each is looked at before it is used.
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Fields)
-    : null;
-}
-
-/** Those entries of a list that are objects. */
-function listOf(value: unknown): readonly Fields[] {
-  if (!Array.isArray(value)) return [];
-  return value.map(fieldsOf).filter((fields) => fields !== null);
-}
-
-function textOf(value: unknown): string {
-  if (typeof value === "number") return String(value);
-  return typeof value === "string" ? value : "";
 }

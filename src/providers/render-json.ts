@@ -1,7 +1,7 @@
 /** What Render's answers say, taken from JSON of which nothing is certain. Pure. */
 
-import { type Target, targetOf } from "../app.ts";
-import { ProviderError } from "./provider.ts";
+import type { Target } from "../app.ts";
+import { addressIn, type Fields, fieldsOf, textOf, unreadable } from "./platform-json.ts";
 
 /** A web service. */
 export interface RenderService {
@@ -43,7 +43,7 @@ export interface RenderPage<T> {
   readonly length: number;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+const PLATFORM = "Render";
 
 /** @throws ProviderError `protocol` when it is no list; services of other types, and nonsense, are left out */
 export function readServices(body: unknown): RenderPage<RenderService> {
@@ -53,7 +53,7 @@ export function readServices(body: unknown): RenderPage<RenderService> {
 /** @throws ProviderError `protocol` when it is no web service */
 export function readService(body: unknown): RenderService {
   const service = serviceOf(body);
-  if (service === null) throw unreadable("a web service");
+  if (service === null) throw unreadable(PLATFORM, "a web service");
   return service;
 }
 
@@ -72,7 +72,7 @@ export function readDomains(body: unknown): readonly string[] {
 }
 
 function pageOf<T>(body: unknown, read: (entry: Fields) => T | null): RenderPage<T> {
-  if (!Array.isArray(body)) throw unreadable("a list");
+  if (!Array.isArray(body)) throw unreadable(PLATFORM, "a list");
   const entries = body.map(fieldsOf);
   const cursor = textOf(entries.at(-1)?.cursor);
   return {
@@ -110,22 +110,4 @@ function deployOf(value: unknown): RenderDeploy | null {
   const { id, status, trigger } = fieldsOf(value);
   if (typeof id !== "string") return null;
   return { id, status: textOf(status), trigger: textOf(trigger) };
-}
-
-function addressIn(value: unknown): Target | null {
-  const url = typeof value === "string" ? URL.parse(value) : null;
-  return url !== null && /^https?:$/.test(url.protocol) ? targetOf(url.href) : null;
-}
-
-function unreadable(what: string): ProviderError {
-  return new ProviderError("protocol", `Render's answer is not ${what}`);
-}
-
-function fieldsOf(value: unknown): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
-  return value as Fields; // An object that came out of JSON: its fields may be anything.
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

@@ -1,17 +1,26 @@
 /** Waking and putting to sleep on Render: a resume is a deploy, and is followed as one. */
 
+import {
+  goOn,
+  isOverdue,
+  type Job,
+  jobOf,
+  newJob,
+  refuseEndless,
+  taken,
+  unanswered,
+} from "./platform-job.ts";
+import { SHOWS_MS } from "./platform-patience.ts";
 import { type Operation, ProviderError, type Step } from "./provider.ts";
 import type { AppOrder } from "./render-api.ts";
 import { lookAt, note, type RenderContext, type View } from "./render-context.ts";
-import { goOn, jobOf, newJob, type RenderJob } from "./render-job.ts";
 import { DEPLOY_ANEW, isResume, progressOf, whyBlocked } from "./render-state.ts";
 
-/** Between two looks at a deploy, ms: it takes minutes. */
-const DEPLOY_POLL_MS = 5_000;
-/** Between two looks at a service that is being suspended, ms. */
-const SUSPEND_POLL_MS = 2_000;
-/** So long a service may look as it did although a call was accepted, ms: nothing is documented about it. */
-const SHOWS_MS = 30_000;
+/**
+ * So long a call whose answer was lost may not show, ms. Nothing is documented about it, and a second resume may be a
+ * second deploy: longer than any such call takes, and short enough for who waits.
+ */
+const LOST_SHOWS_MS = 10_000;
 /** So long after it was first seen suspended, it may not be suspended in all places, ms. */
 const SUSPENDS_MS = 60_000;
 /** What was seen so shortly before a suspend need not be looked at again, ms. */
@@ -37,9 +46,7 @@ export async function sleep(context: RenderContext, order: AppOrder): Promise<St
       freshPhaseOf(context, order.id) ?? (await lookAt(context, order)).observation.phase;
     if (phase === "asleep") return { done: true, target: null };
     refuseDeploying(order, phase);
-    const asked = await suspend(context, order);
-    const job: RenderJob = { ...newJob("sleep", clock.now()), asked, askedMs: clock.now() };
-    return goOn(job, SUSPEND_POLL_MS);
+    return await suspend(context, order, newJob("sleep", clock.now()));
   });
 }
 
@@ -72,50 +79,47 @@ export async function follow(
     : await context.sleeping.during(order.id, () => goOnSleeping(context, order, job));
 }
 
-async function goOnSleeping(
-  context: RenderContext,
-  order: AppOrder,
-  job: RenderJob,
-): Promise<Step> {
+async function goOnSleeping(context: RenderContext, order: AppOrder, job: Job): Promise<Step> {
   const service = await context.api.fetchService(order);
   if (service.isSuspended) {
     note(context, order.id, { phase: "asleep", target: service.target });
     return { done: true, target: null };
   }
-  if (context.clock.now() - job.askedMs < SHOWS_MS) return goOn(job, SUSPEND_POLL_MS);
+  const nowMs = context.clock.now();
+  if (!isOverdue(job, LOST_SHOWS_MS, nowMs)) return goOn(job, nowMs);
   if (job.asked === "maybe") {
+    refuseEndless(job);
     refuseDeploying(order, (await lookAt(context, order)).observation.phase);
-    await suspend(context, order);
-    return goOn({ ...job, asked: "yes", askedMs: context.clock.now() }, SUSPEND_POLL_MS);
+    return await suspend(context, order, job);
   }
   const message = `Render has taken the suspend of ${order.name}, and shows it as not suspended: was it resumed?`;
   throw new ProviderError("failed", message);
 }
 
-async function suspend(context: RenderContext, order: AppOrder): Promise<RenderJob["asked"]> {
+async function suspend(context: RenderContext, order: AppOrder, job: Job): Promise<Step> {
   const { api, stops } = context;
   const stop = new AbortController();
   stops.set(order.id, stop);
   try {
     const isDone = async () => (await api.fetchService(order)).isSuspended;
-    return await askOnce(() => api.suspend(order, stop.signal), isDone);
+    return await ask(context, job, { call: () => api.suspend(order, stop.signal), isDone });
   } finally {
     stops.delete(order.id);
   }
 }
 
 /** Of a deploy that goes on it is enough to see that it does. */
-async function glance(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
+async function glance(context: RenderContext, order: AppOrder, job: Job): Promise<Step> {
   if (job.asked !== "no") {
     const deploy = await context.api.fetchNewestDeploy(order);
     const isUnderWay = deploy !== null && progressOf(deploy) === "under-way";
-    if (isUnderWay && deploy.id !== job.before) return goOn(job, DEPLOY_POLL_MS);
+    if (isUnderWay && deploy.id !== job.before) return goOn(job, context.clock.now());
   }
   return await goOnWaking(context, order, job);
 }
 
-async function goOnWaking(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
-  if (context.sleeping.has(order.id)) return goOn(job, SUSPEND_POLL_MS);
+async function goOnWaking(context: RenderContext, order: AppOrder, job: Job): Promise<Step> {
+  if (context.sleeping.has(order.id)) return goOn(job, context.clock.now());
   const view = await lookAt(context, order);
   const blocked = whyBlocked(view.service);
   if (blocked !== null) throw new ProviderError("forbidden", `${order.name}: ${blocked}`);
@@ -130,7 +134,7 @@ async function goOnWaking(context: RenderContext, order: AppOrder, job: RenderJo
 }
 
 interface Turn {
-  readonly job: RenderJob;
+  readonly job: Job;
   readonly view: View;
 }
 
@@ -139,32 +143,31 @@ async function wakeSuspended(
   order: AppOrder,
   { job, view }: Turn,
 ): Promise<Step> {
-  const { clock } = context;
+  const nowMs = context.clock.now();
   const before = view.deploy?.id ?? "";
   if (job.asked === "no") {
     const recalledMs = recalledWake(context, order.id);
-    if (recalledMs !== null) {
-      return goOn({ ...job, asked: "maybe", askedMs: recalledMs, before }, DEPLOY_POLL_MS);
-    }
-    return await resume(context, order, { ...job, before });
+    if (recalledMs === null) return await resume(context, order, { ...job, before });
+    return goOn({ ...job, asked: "maybe", askedMs: recalledMs, before }, nowMs);
   }
   const isHeard = before !== job.before;
   const hasEnded = isHeard && view.deploy !== null && progressOf(view.deploy) === "failed";
-  const isLate = clock.now() - job.askedMs >= SHOWS_MS;
-  if (!isLate && !hasEnded) return goOn(job, DEPLOY_POLL_MS);
+  if (!isOverdue(job, LOST_SHOWS_MS, nowMs) && !hasEnded) return goOn(job, nowMs);
   // No deploy came of it, and no word that it was taken: it never arrived.
-  if (job.asked === "maybe" && !isHeard) return await resume(context, order, { ...job, before });
+  if (job.asked === "maybe" && !isHeard) {
+    refuseEndless(job);
+    return await resume(context, order, job);
+  }
   const message = `Render shows ${order.name} as suspended although it was resumed: has somebody suspended it again?`;
   throw new ProviderError("failed", message);
 }
 
 /** @throws ProviderError `busy` when it was refused so soon after a suspend that it may only have come too early */
-async function resume(context: RenderContext, order: AppOrder, job: RenderJob): Promise<Step> {
+async function resume(context: RenderContext, order: AppOrder, job: Job): Promise<Step> {
   const { api, clock, seen } = context;
   const isDone = async () => !(await api.fetchService(order)).isSuspended;
   try {
-    const asked = await askOnce(() => api.resume(order), isDone);
-    return goOn({ ...job, asked, askedMs: clock.now() }, DEPLOY_POLL_MS);
+    return await ask(context, job, { call: () => api.resume(order), isDone });
   } catch (error) {
     if (!(error instanceof ProviderError && error.kind === "invalid")) throw error;
     if (clock.now() - (seen.get(order.id)?.sinceMs ?? 0) > SUSPENDS_MS) throw error;
@@ -186,19 +189,19 @@ function recalledWake({ clock, recalled }: RenderContext, id: string): number | 
  * A call whose answer was lost is not made again here: the service shows what came of it, sooner or later. One that
  * was refused as it is done already is as good as accepted.
  */
-async function askOnce(
-  call: () => Promise<void>,
-  isDone: () => Promise<boolean>,
-): Promise<RenderJob["asked"]> {
+async function ask(
+  { clock }: RenderContext,
+  job: Job,
+  order: { readonly call: () => Promise<void>; readonly isDone: () => Promise<boolean> },
+): Promise<Step> {
   try {
-    await call();
-    return "yes";
+    await order.call();
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
-    if (error.isUncertain) return "maybe";
-    if (error.kind === "invalid" && (await isDone())) return "yes";
-    throw error;
+    if (error.isUncertain) return goOn(unanswered(job, error, clock.now()), clock.now());
+    if (error.kind !== "invalid" || !(await order.isDone())) throw error;
   }
+  return goOn(taken(job, clock.now()), clock.now());
 }
 
 async function wakeResumed(context: RenderContext, { job, view }: Turn): Promise<Step> {
@@ -207,11 +210,11 @@ async function wakeResumed(context: RenderContext, { job, view }: Turn): Promise
   const { name, target, oddWord } = service;
   const nowMs = clock.now();
   const isOld = job.asked !== "no" && (deploy?.id ?? "") === job.before;
-  if (isOld && nowMs - job.askedMs < SHOWS_MS) return goOn(job, DEPLOY_POLL_MS);
+  if (isOld && nowMs - job.askedMs < SHOWS_MS) return goOn(job, nowMs);
   if (deploy === null) throw new ProviderError("failed", `${name} was never deployed on Render`);
   switch (oddWord === "" ? progressOf(deploy) : "other") {
     case "under-way":
-      return goOn(job, DEPLOY_POLL_MS);
+      return goOn(job, nowMs);
     case "live":
       return { done: true, target };
     case "failed": {
@@ -223,7 +226,7 @@ async function wakeResumed(context: RenderContext, { job, view }: Turn): Promise
     }
     case "other":
       // Nobody knows what that means; in the end the app's own address tells.
-      if (nowMs - job.sinceMs < config.operationTimeoutMs) return goOn(job, DEPLOY_POLL_MS);
+      if (nowMs - job.sinceMs < config.operationTimeoutMs) return goOn(job, nowMs);
       return { done: true, target };
   }
 }

@@ -2,6 +2,7 @@
 
 import { throwIfAborted } from "./abortable.ts";
 import type { Urgency } from "./platform-api.ts";
+import { jobOf } from "./platform-job.ts";
 import { createSleeping } from "./platform-sleeping.ts";
 import {
   type AccountReport,
@@ -12,7 +13,6 @@ import {
 } from "./provider.ts";
 import { type AppOrder, createRenderApi, type RenderDeps } from "./render-api.ts";
 import { lookAt, note, type RenderContext } from "./render-context.ts";
-import { jobOf } from "./render-job.ts";
 import type { RenderService } from "./render-json.ts";
 import { listedObservationOf } from "./render-state.ts";
 import { callOff, follow, refuseDeploying, sleep, wake } from "./render-steps.ts";
@@ -47,6 +47,7 @@ export function createRenderProvider(deps: RenderDeps): Provider {
       sleepTimeoutMs: SLEEP_TIMEOUT_MS,
       sleepAfterFailedWake: false,
       snapshotLooks: true,
+      wakeJoins: true,
     },
     list: (signal) => list(context, signal),
     async observe(id, signal) {

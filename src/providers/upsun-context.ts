@@ -30,6 +30,8 @@ export interface View {
   readonly environment: UpsunEnvironment;
   /** The newest activity that has not ended; `null`: none goes on. */
   readonly running: UpsunActivity | null;
+  /** Newest first. */
+  readonly activities: readonly UpsunActivity[];
 }
 
 /** Our id of an environment: branches of one name are in many projects. */
@@ -46,10 +48,24 @@ export async function lookAt({ api }: UpsunContext, order: AppOrder): Promise<Vi
     api.fetchEnvironment(order),
     api.fetchActivities(order),
   ]);
-  return { environment, running: runningIn(activities) };
+  return { environment, running: runningIn(activities), activities };
 }
 
 /** The newest activity that has not ended; `null`: none goes on. */
 export function runningIn(activities: readonly UpsunActivity[]): UpsunActivity | null {
   return activities.find((activity) => progressOf(activity) === "going-on") ?? null;
+}
+
+/**
+ * Where an environment answers, in one call: what its routes say, which a deployment may have changed; otherwise what it
+ * says itself; otherwise the name that Upsun gave it, which leads to it where nothing else does. `null`: nowhere.
+ */
+export async function locate(
+  { api, targets }: UpsunContext,
+  order: AppOrder,
+  environment: UpsunEnvironment,
+): Promise<Target | null> {
+  const found = await api.fetchTarget(order);
+  if (found !== null) targets.set(idOf(order), found);
+  return found ?? environment.target ?? environment.edge;
 }

@@ -1,6 +1,7 @@
 /** What Upsun's answers say, taken from JSON of which nothing is certain. Pure. */
 
-import { type Target, targetOf } from "../app.ts";
+import type { Target } from "../app.ts";
+import { addressIn, fieldsOf, textOf, unreadable } from "./platform-json.ts";
 import { ProviderError } from "./provider.ts";
 
 /** An environment: the unit that sleeps, with all its apps and services. */
@@ -18,6 +19,8 @@ export interface UpsunEnvironment {
   readonly canPause: boolean | null;
   /** Where it answers, as far as the environment itself says; `null`: it does not. */
   readonly target: Target | null;
+  /** The name that Upsun gave it, which DNS entries lead to; `null`: the answer has none. */
+  readonly edge: Target | null;
 }
 
 /** What was begun on an environment, by us or by others. */
@@ -38,12 +41,12 @@ export interface UpsunPage<T> {
   readonly next: string | null;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+const PLATFORM = "Upsun";
 
 /** Who the token belongs to. @throws ProviderError `protocol` */
 export function readUser(body: unknown): { readonly id: string; readonly name: string } {
   const { id, username, email } = fieldsOf(body);
-  if (typeof id !== "string" || id === "") throw unreadable("a user");
+  if (typeof id !== "string" || id === "") throw unreadable(PLATFORM, "a user");
   return { id, name: textOf(username) || textOf(email) || id };
 }
 
@@ -64,21 +67,21 @@ export function readBearer(
 /** Ids of organizations or projects. @throws ProviderError `protocol` when there is no list in it */
 export function readIds(body: unknown): UpsunPage<string> {
   const { items, _links } = fieldsOf(body);
-  if (!Array.isArray(items)) throw unreadable("a list");
+  if (!Array.isArray(items)) throw unreadable(PLATFORM, "a list");
   const entries = items.map(fieldsOf).flatMap(({ id }) => (typeof id === "string" ? [id] : []));
   return { entries, next: textOf(linkIn(_links, "next")) || null };
 }
 
 /** @throws ProviderError `protocol` when it is no list */
 export function readEnvironments(body: unknown, projectId: string): readonly UpsunEnvironment[] {
-  if (!Array.isArray(body)) throw unreadable("a list of environments");
+  if (!Array.isArray(body)) throw unreadable(PLATFORM, "a list of environments");
   return body.flatMap((entry) => environmentOf(entry, projectId) ?? []);
 }
 
 /** @throws ProviderError `protocol` when it is none */
 export function readEnvironment(body: unknown, projectId: string): UpsunEnvironment {
   const environment = environmentOf(body, projectId);
-  if (environment === null) throw unreadable("an environment");
+  if (environment === null) throw unreadable(PLATFORM, "an environment");
   return environment;
 }
 
@@ -94,14 +97,14 @@ export function readTarget(body: unknown): Target | null {
 
 /** Newest first, as they come. @throws ProviderError `protocol` when it is no list */
 export function readActivities(body: unknown): readonly UpsunActivity[] {
-  if (!Array.isArray(body)) throw unreadable("a list of activities");
+  if (!Array.isArray(body)) throw unreadable(PLATFORM, "a list of activities");
   return body.flatMap((entry) => activityOf(entry) ?? []);
 }
 
 /** @throws ProviderError `protocol` when it is none */
 export function readActivity(body: unknown): UpsunActivity {
   const activity = activityOf(body);
-  if (activity === null) throw unreadable("an activity");
+  if (activity === null) throw unreadable(PLATFORM, "an activity");
   return activity;
 }
 
@@ -111,8 +114,13 @@ export function readBegun(body: unknown): UpsunActivity | null {
   return Array.isArray(activities) ? activityOf(activities[0]) : null;
 }
 
+/** A whole one: a single label is no name that leads anywhere. */
+const HOST_NAME = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i;
+
 function environmentOf(value: unknown, projectId: string): UpsunEnvironment | null {
-  const { id, machine_name: machineName, type, status, _links: links } = fieldsOf(value);
+  const fields = fieldsOf(value);
+  const { id, machine_name: machineName, type, status, _links: links } = fields;
+  const edge = textOf(fields.edge_hostname);
   if (typeof id !== "string" || id === "" || typeof status !== "string") return null;
   return {
     projectId,
@@ -122,6 +130,7 @@ function environmentOf(value: unknown, projectId: string): UpsunEnvironment | nu
     status,
     canPause: typeof links === "object" && links !== null ? "#pause" in links : null,
     target: addressIn(linkIn(links, "public-url")),
+    edge: HOST_NAME.test(edge) ? addressIn(`https://${edge}`) : null,
   };
 }
 
@@ -133,22 +142,4 @@ function activityOf(value: unknown): UpsunActivity | null {
 
 function linkIn(links: unknown, name: string): unknown {
   return fieldsOf(fieldsOf(links)[name]).href;
-}
-
-function addressIn(value: unknown): Target | null {
-  const url = typeof value === "string" ? URL.parse(value) : null;
-  return url !== null && /^https?:$/.test(url.protocol) ? targetOf(url.href) : null;
-}
-
-function unreadable(what: string): ProviderError {
-  return new ProviderError("protocol", `Upsun's answer is not ${what}`);
-}
-
-function fieldsOf(value: unknown): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
-  return value as Fields; // An object that came out of JSON: its fields may be anything.
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

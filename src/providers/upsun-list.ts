@@ -1,9 +1,8 @@
 /** The environments of all projects of an account on Upsun: one call per project. */
 
-import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type Condition, createCondition } from "./platform-condition.ts";
-import { type Listing, ProviderError } from "./provider.ts";
+import { createPartLists, type PartLists } from "./platform-parts.ts";
+import { type Listing, type Phase, ProviderError } from "./provider.ts";
 import { slugOf } from "./slug.ts";
 import type { Asked } from "./upsun-api.ts";
 import { idOf, type UpsunContext } from "./upsun-context.ts";
@@ -16,55 +15,64 @@ const PROJECTS_FOR_MS = 10 * 60_000;
 /** The list of all projects. */
 export interface ProjectLists {
   /**
-   * A project that the account may not see any more is left out, so that the others' environments still come and go.
-   * @throws ProviderError when none can be listed, or the platform does not answer
+   * A project that cannot be listed keeps the environments that it had, in an unknown state, so that the others' still
+   * come and go.
+   * @throws ProviderError when none can be listed
    */
   fetch(asked: Asked): Promise<readonly Listing[]>;
-  /** Why the newest list cannot know of this environment: Upsun does not show its project. `null`: it does. */
+  /** Why the newest list cannot know of this environment: its project could not be listed. `null`: it could. */
   whyUnlisted(id: string): string | null;
+  /** Whether every project was listed at least once, but for those that turned out not to be ours to see. */
+  isWhole(): boolean;
 }
 
 interface State {
   readonly context: UpsunContext;
-  readonly log: Log;
+  readonly parts: PartLists;
   projects: { readonly ids: readonly string[]; readonly untilMs: number } | null;
-  /** Projects that the account may not see, and why. */
-  readonly refused: Map<string, string>;
-  readonly conditions: Map<string, Condition>;
+  /** Those that were asked for last. */
+  asked: readonly string[];
+  /** How often a project was refused in a row. */
+  readonly refusals: Map<string, number>;
 }
 
 /** Makes the list; nothing is sent yet. */
 export function createProjectLists(context: UpsunContext, log: Log): ProjectLists {
+  const { clock } = context;
   const state: State = {
     context,
-    log,
+    parts: createPartLists({ provider: "upsun", noun: "project", clock, log }),
     projects: null,
-    refused: new Map(),
-    conditions: new Map(),
+    asked: [],
+    refusals: new Map(),
   };
   return {
     fetch: (asked) => fetchAll(state, asked),
-    whyUnlisted: (id) => state.refused.get(id.split("/", 1)[0] ?? "") ?? null,
+    whyUnlisted: (id) => state.parts.whySilent(id.split("/", 1)[0] ?? ""),
+    isWhole: () => state.asked.every((id) => state.parts.isKnown(id) || isForeign(state, id)),
   };
 }
 
 async function fetchAll(state: State, asked: Asked): Promise<readonly Listing[]> {
-  const { context } = state;
-  const projects = await projectsOf(state, asked);
-  const results = await Promise.allSettled(
-    projects.map((id) => context.api.fetchEnvironments(id, asked)),
-  );
-  let failure: unknown = null;
-  for (const [index, id] of projects.entries()) {
-    const reason = note(state, id, results[index]);
-    if (reason !== null && !isRefusal(reason)) throw reason;
-    failure ??= reason;
+  const { context, parts } = state;
+  state.asked = await projectsOf(state, asked);
+  try {
+    const listings = await parts.fetch(state.asked, (id) => fetchProject(context, id, asked));
+    forgetOthers(context, listings);
+    return listings;
+  } finally {
+    for (const id of state.asked) countRefusal(state, id);
   }
-  const lists = results.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  if (lists.length === 0 && failure !== null) throw failure;
-  const environments = lists.flat().filter(({ status }) => status !== "deleting");
-  forgetOthers(context, environments);
-  return environments.map((environment) => listingOf(context, environment));
+}
+
+async function fetchProject(
+  context: UpsunContext,
+  id: string,
+  asked: Asked,
+): Promise<readonly Listing[]> {
+  const environments = await context.api.fetchEnvironments(id, asked);
+  const present = environments.filter(({ status }) => status !== "deleting");
+  return present.map((environment) => listingOf(context, environment));
 }
 
 async function projectsOf(state: State, asked: Asked): Promise<readonly string[]> {
@@ -75,50 +83,31 @@ async function projectsOf(state: State, asked: Asked): Promise<readonly string[]
   const ids = await api.fetchProjects(id, asked);
   state.projects = { ids, untilMs: clock.now() + PROJECTS_FOR_MS };
   // Who is not in the account any more is gone, and not hidden.
-  for (const known of state.refused.keys()) if (!ids.includes(known)) state.refused.delete(known);
+  for (const known of state.refusals.keys()) if (!ids.includes(known)) state.refusals.delete(known);
   return ids;
 }
 
-/** Missing projects are refused like those that the account may not see. Source: Upsun's API. */
-function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof ProviderError && (error.kind === "forbidden" || error.kind === "not-found")
-  );
-}
-
-/** @returns what went wrong; `null`: nothing */
-function note(
-  state: State,
-  id: string,
-  result: PromiseSettledResult<unknown> | undefined,
-): unknown {
-  const { refused } = state;
-  if (result?.status !== "rejected") {
-    refused.delete(id);
-    state.conditions.get(id)?.end("the project is listed again");
-    return null;
-  }
-  const { reason } = result;
-  if (!isRefusal(reason)) return reason;
+/** A project that is missing is refused like one that the account may not see. Source: Upsun's API. */
+function countRefusal(state: State, id: string): void {
+  const { parts, refusals } = state;
+  const failure = parts.failureOf(id);
+  if (failure === null) refusals.delete(id);
+  const isRefused =
+    failure instanceof ProviderError &&
+    (failure.kind === "forbidden" || failure.kind === "not-found");
+  if (!isRefused) return;
   // It may be gone: the account's own list of projects tells, once.
-  if (!refused.has(id)) state.projects = null;
-  refused.set(id, messageOf(reason));
-  conditionOf(state, id).begin(`${messageOf(reason)}; its environments stay as they are`);
-  return reason;
+  if (!refusals.has(id)) state.projects = null;
+  refusals.set(id, (refusals.get(id) ?? 0) + 1);
 }
 
-function conditionOf({ conditions, context, log }: State, project: string): Condition {
-  const known = conditions.get(project);
-  if (known !== undefined) return known;
-  const fields = { provider: "upsun", project };
-  const { clock } = context;
-  const made = createCondition({ bad: log.warn, good: log.info, fields, clock });
-  conditions.set(project, made);
-  return made;
+/** The account still names it, and may not see it: nothing of it is ours. What a person has named should be. */
+function isForeign({ context, refusals }: State, id: string): boolean {
+  return context.config.projects === null && (refusals.get(id) ?? 0) > 1;
 }
 
-function forgetOthers(context: UpsunContext, environments: readonly UpsunEnvironment[]): void {
-  const ids = new Set(environments.map(ownIdOf));
+function forgetOthers(context: UpsunContext, listings: readonly Listing[]): void {
+  const ids = new Set(listings.map(({ id }) => id));
   for (const memory of [context.targets, context.phases, context.looked]) {
     for (const id of memory.keys()) if (!ids.has(id)) memory.delete(id);
   }
@@ -129,13 +118,15 @@ function ownIdOf({ projectId, id }: UpsunEnvironment): string {
 }
 
 /** Branches of one name are in many projects: what is unique is the name that Upsun makes of it. */
-function listingOf({ targets }: UpsunContext, environment: UpsunEnvironment): Listing {
+function listingOf({ targets, phases }: UpsunContext, environment: UpsunEnvironment): Listing {
   const { projectId, id, machineName, status } = environment;
   const key = slugOf(id) || slugOf(machineName) || slugOf(projectId);
   const unique = slugOf(`${machineName || id}-${projectId}`);
   const target = environment.target ?? targets.get(ownIdOf(environment)) ?? null;
   // What goes on with one that is busy, and where one answers, the list may not say: then it is looked at.
-  const isUnsaid = status === "dirty" || (status === "active" && target === null);
+  const hasChanged = CHANGES.has(phases.get(ownIdOf(environment)) ?? "awake");
+  const isUnknown = environment.target === null && (target === null || hasChanged);
+  const isUnsaid = status === "dirty" || (status === "active" && isUnknown);
   return {
     id: ownIdOf(environment),
     key,
@@ -146,3 +137,6 @@ function listingOf({ targets }: UpsunContext, environment: UpsunEnvironment): Li
     sleepsByItself: false,
   };
 }
+
+/** What may have brought other routes, once it is over. */
+const CHANGES: ReadonlySet<Phase> = new Set<Phase>(["deploying", "waking"]);

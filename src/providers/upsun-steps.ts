@@ -1,14 +1,23 @@
 /** Waking and putting to sleep on Upsun: one call, then the activity that it began is followed to its end. */
 
+import {
+  goOn,
+  isOverdue,
+  type Job,
+  jobOf,
+  newJob,
+  refuseEndless,
+  taken,
+  unanswered,
+} from "./platform-job.ts";
 import { type Operation, ProviderError, type Step } from "./provider.ts";
 import type { AppOrder } from "./upsun-api.ts";
-import { idOf, lookAt, type UpsunContext, type View } from "./upsun-context.ts";
-import { goOn, jobOf, newJob, type UpsunJob } from "./upsun-job.ts";
+import { idOf, locate, lookAt, type UpsunContext, type View } from "./upsun-context.ts";
 import type { UpsunEnvironment } from "./upsun-json.ts";
 import { observationOf, PAUSE, progressOf, RESUME, whyUnmanaged } from "./upsun-state.ts";
 
-/** So long an environment may look as it did although a call was accepted, or its activity has ended, ms. */
-const SHOWS_MS = 30_000;
+/** So long a call whose answer was lost may not show, ms: the activity that it begins is listed at once. */
+const LOST_SHOWS_MS = 3_000;
 /** What was seen so shortly before a pause need not be looked at again, ms. */
 const FRESH_MS = 2_000;
 
@@ -85,12 +94,12 @@ export async function follow(
   return await goOnWith(context, order, job);
 }
 
-async function goOnWith(context: UpsunContext, order: AppOrder, job: UpsunJob): Promise<Step> {
+async function goOnWith(context: UpsunContext, order: AppOrder, job: Job): Promise<Step> {
   const { api, clock, config } = context;
-  if (job.activityId === "") {
+  if (job.follows === "") {
     return await advance(context, order, { job, view: await lookAt(context, order) });
   }
-  const activity = await api.fetchActivity(order, job.activityId);
+  const activity = await api.fetchActivity(order, job.follows);
   const progress = activity === null ? "done" : progressOf(activity);
   const isOurs = job.asked !== "no";
   if (progress === "going-on") {
@@ -104,12 +113,12 @@ async function goOnWith(context: UpsunContext, order: AppOrder, job: UpsunJob): 
     throw failed(order, job, activity?.result || activity?.state || "");
   }
   const view = await lookAt(context, order);
-  const next = { ...job, activityId: "", askedMs: isOurs ? clock.now() : 0 };
+  const next = { ...job, follows: "", askedMs: isOurs ? clock.now() : 0 };
   return await advance(context, order, { job: next, view });
 }
 
 interface Turn {
-  readonly job: UpsunJob;
+  readonly job: Job;
   readonly view: View;
 }
 
@@ -117,59 +126,66 @@ async function advance(context: UpsunContext, order: AppOrder, { job, view }: Tu
   const { clock } = context;
   const { environment, running } = view;
   const { status } = environment;
-  const { from, to, type, opposite } = GOALS[job.goal];
-  if (running !== null && running.type === type) {
-    return goOn({ ...job, asked: "yes", activityId: running.id }, clock.now());
-  }
+  const { from, to, opposite } = GOALS[job.goal];
+  const heard = heardOf(job, view);
+  if (heard !== null) return goOn(taken(job, clock.now(), heard), clock.now());
   // What somebody else has begun is waited for: it may bring the environment up, too.
   if (running !== null && (status !== to || running.type === opposite)) {
-    return goOn({ ...job, activityId: running.id }, clock.now());
+    return goOn({ ...job, follows: running.id }, clock.now());
   }
   if (status === to) return await doneWith(context, order, { job, environment });
   const unmanaged = job.asked === "no" ? whyUnmanaged(environment) : null;
   if (unmanaged !== null) {
     throw new ProviderError("invalid", `${order.environmentId}: ${unmanaged}`);
   }
-  const isEarly = job.asked !== "no" && clock.now() - job.askedMs < SHOWS_MS;
+  const isEarly = job.asked !== "no" && !isOverdue(job, LOST_SHOWS_MS, clock.now());
   // Nothing goes on with it, and it is busy: that will soon be over.
-  if (isEarly || status === "dirty") return goOn({ ...job, activityId: "" }, clock.now());
+  if (isEarly || status === "dirty") return goOn({ ...job, follows: "" }, clock.now());
   if (job.asked === "yes" || status !== from) throw failed(order, job, `it is "${status}"`);
-  return await change(context, order, job);
+  refuseEndless(job);
+  return await change(context, order, { ...job, before: newestOf(job, view) });
+}
+
+/** The activity that is ours, or as good as: one of its kind that goes on, or that came of a call without an answer. */
+function heardOf(job: Job, view: View): string | null {
+  const { running } = view;
+  if (running !== null && running.type === GOALS[job.goal].type) return running.id;
+  const newest = newestOf(job, view);
+  return job.asked === "maybe" && newest !== job.before ? newest : null;
+}
+
+/** The newest activity of the kind that is asked for; empty: there is none. */
+function newestOf({ goal }: Job, { activities }: View): string {
+  return activities.find(({ type }) => type === GOALS[goal].type)?.id ?? "";
 }
 
 /** A call whose answer was lost is not made again here: its activity shows, or the environment, what came of it. */
-async function change(context: UpsunContext, order: AppOrder, job: UpsunJob): Promise<Step> {
+async function change(context: UpsunContext, order: AppOrder, job: Job): Promise<Step> {
   const { api, clock, stops } = context;
   const { verb } = GOALS[job.goal];
-  const isSecond = job.asked === "maybe";
   const stop = new AbortController();
   if (job.goal === "sleep") stops.set(idOf(order), stop);
   try {
     const begun = await api.change(order, verb, stop.signal);
-    const activityId = begun?.id ?? "";
-    return goOn({ ...job, asked: "yes", askedMs: clock.now(), activityId }, clock.now());
+    return goOn(taken(job, clock.now(), begun?.id ?? ""), clock.now());
   } catch (error) {
     if (!(error instanceof ProviderError && error.isUncertain)) throw error;
-    const asked = isSecond ? "yes" : "maybe";
-    return goOn({ ...job, asked, askedMs: clock.now(), activityId: "" }, clock.now());
+    return goOn(unanswered(job, error, clock.now()), clock.now());
   } finally {
     stops.delete(idOf(order));
   }
 }
 
 async function doneWith(
-  { api, targets }: UpsunContext,
+  context: UpsunContext,
   order: AppOrder,
-  { job, environment }: { readonly job: UpsunJob; readonly environment: UpsunEnvironment },
+  { job, environment }: { readonly job: Job; readonly environment: UpsunEnvironment },
 ): Promise<Step> {
   if (job.goal === "sleep") return { done: true, target: null };
-  // A deployment may have given it other routes.
-  const found = await api.fetchTarget(order);
-  if (found !== null) targets.set(idOf(order), found);
-  return { done: true, target: found ?? environment.target };
+  return { done: true, target: await locate(context, order, environment) };
 }
 
-function failed(order: AppOrder, { goal }: UpsunJob, why: string): ProviderError {
+function failed(order: AppOrder, { goal }: Job, why: string): ProviderError {
   const message = `Upsun could not ${GOALS[goal].verb} ${order.environmentId}: ${why}`;
   return new ProviderError("failed", message);
 }

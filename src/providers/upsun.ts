@@ -2,11 +2,11 @@
 
 import { throwIfAborted } from "./abortable.ts";
 import type { Urgency } from "./platform-api.ts";
+import { jobOf } from "./platform-job.ts";
 import { createSleeping } from "./platform-sleeping.ts";
 import { type AccountReport, type Observation, type Provider, ProviderError } from "./provider.ts";
 import { type AppOrder, type Asked, createUpsunApi, type UpsunDeps } from "./upsun-api.ts";
-import { idOf, runningIn, type UpsunContext } from "./upsun-context.ts";
-import { jobOf } from "./upsun-job.ts";
+import { idOf, locate, runningIn, type UpsunContext } from "./upsun-context.ts";
 import { createProjectLists, type ProjectLists } from "./upsun-list.ts";
 import { observationOf } from "./upsun-state.ts";
 import { callOff, follow, refuseUnlessFree, sleep, wake } from "./upsun-steps.ts";
@@ -38,12 +38,14 @@ export function createUpsunProvider(deps: UpsunDeps): Provider {
       sleepTimeoutMs: SLEEP_TIMEOUT_MS,
       sleepAfterFailedWake: false,
       snapshotLooks: true,
+      wakeJoins: true,
     },
     async list(signal) {
       throwIfAborted(signal, "listing the environments on Upsun");
       return await lists.fetch({ urgency: "sweep", signal });
     },
-    whyUnlisted: (id) => lists.whyUnlisted(id),
+    whyUnlisted: lists.whyUnlisted,
+    isWhole: lists.isWhole,
     async observe(id, signal) {
       return await observe(context, orderOf(id, urgencyOfLook(context, id), signal));
     },
@@ -89,19 +91,26 @@ function urgencyOfLook({ phases }: UpsunContext, id: string): Urgency {
   return phase === "awake" || phase === "stopping" ? "sleep" : "sweep";
 }
 
-/** One call; a second one for what is busy, or does not say where it answers. */
+/** One call; a second one for what is busy, and another for what does not say where it answers. */
 async function observe(context: UpsunContext, order: AppOrder): Promise<Observation> {
   const { api, phases, targets } = context;
   const environment = await api.fetchEnvironment(order);
-  const isBusy = environment.status === "dirty";
+  const { status } = environment;
+  const isBusy = status === "dirty";
   const running = isBusy ? runningIn(await api.fetchActivities(order)) : null;
   const seen = observationOf(environment, running);
   phases.set(idOf(order), seen.phase);
-  if (seen.target !== null || seen.phase !== "awake") return seen;
-  const target = await api.fetchTarget(order);
-  if (target !== null) targets.set(idOf(order), target);
-  return { ...seen, target };
+  if (seen.target !== null || (status !== "active" && !isBusy)) return seen;
+  // Until it is through with what goes on, its routes are what they were.
+  const known = isBusy ? targets.get(idOf(order)) : undefined;
+  const target = known ?? (await locate(context, order, environment));
+  if (target !== null) return { ...seen, target };
+  const { reason } = seen;
+  return { ...seen, reason: reason === undefined ? NOWHERE : `${reason}; ${NOWHERE}` };
 }
+
+const NOWHERE =
+  "Upsun names no address of it: give it a route in its .upsun folder, or declare it in paastis.yml with its `targets`";
 
 async function check(
   { api }: UpsunContext,

@@ -1,6 +1,7 @@
 /** Render, from the first list call to the last, through the compiled program. */
 
 import { expect, test } from "bun:test";
+import { answersText } from "../fakes/fake-faults.ts";
 import { describeRareDays } from "../support/platform-rare-days.ts";
 import { describeStory } from "../support/platform-story.ts";
 import { type RenderStory, startRenderStory } from "../support/render-story.ts";
@@ -103,8 +104,8 @@ test.concurrent("render: who asks for a service that somebody has suspended gets
 test.concurrent("render: a page without a mark, and with status 200, is never taken for a service that is ready", async () => {
   await using platform = await startRenderStory({
     pages: "ok",
-    resumeShowsMs: 3_000,
-    deployMs: 7_000,
+    resumeShowsMs: 1_500,
+    deployMs: 2_500,
   });
   const app = platform.fake.addService("shop-app", { suspendedBy: "user" });
   await using paastis = await start(platform);
@@ -164,7 +165,7 @@ test.concurrent("render: one that did not come back stays failed through sweeps,
 
 test.concurrent("render: kill -9 right after the resume was ordered: the next run joins it, and there is one deploy", async () => {
   await using platform = await startRenderStory({
-    ...{ resumeShowsMs: 4_000, deployShowsMs: 5_000, deployMs: 3_000 },
+    ...{ resumeShowsMs: 3_000, deployShowsMs: 3_500, deployMs: 1_000 },
   });
   const app = platform.fake.addService("killed-app", { suspendedBy: "user" });
   const folder = makeFolder();
@@ -180,6 +181,18 @@ test.concurrent("render: kill -9 right after the resume was ordered: the next ru
   expect(platform.violations).toEqual([]);
 });
 
+test.concurrent("render: a resume that an API in trouble did not carry out is answered with the app all the same", async () => {
+  await using platform = await startRenderStory();
+  platform.fake.addService("shop-app", { suspendedBy: "user" });
+  await using paastis = await start(platform, NEVER);
+  await paastis.untilEvent("shop-app", "APP_DISCOVERED");
+  platform.fake.api.fail("resume", answersText(503, "down"));
+  const answer = await paastis.get("shop-app");
+  expect(await answer.json()).toMatchObject({ app: "shop-app" });
+  expect(platform.fake.api.count("resume")).toBe(2);
+  expect(platform.violations).toEqual([]);
+});
+
 test.concurrent("render: ten changes a minute that one service has used up are no matter for the others", async () => {
   await using platform = await startRenderStory({ changesPerMinute: 1 });
   const busy = platform.fake.addService("busy-app");
@@ -189,8 +202,6 @@ test.concurrent("render: ten changes a minute that one service has used up are n
     config,
     env: { LOGGING_LEVEL: "debug", ...platform.env },
   });
-  await paastis.untilEvent("busy-app", "APP_DISCOVERED");
-  expect(await statusOf(paastis, "busy-app")).toBe(200);
   await paastis.untilEvent("busy-app", "APP_STOPPED");
   const gaveUp = new AbortController();
   const refused = paastis.get("busy-app", { signal: gaveUp.signal }).catch(() => null);

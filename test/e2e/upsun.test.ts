@@ -12,7 +12,14 @@ import {
 import { until } from "../support/until.ts";
 import { startUpsunStory, type UpsunStory } from "../support/upsun-story.ts";
 
-describeStory("upsun", startUpsunStory);
+describeStory("upsun", startUpsunStory, {
+  skip: [
+    {
+      test: "300 apps cost two list calls a sweep at most, and 10,000 warm requests none",
+      because: "it lists each project by its own: played below with ten",
+    },
+  ],
+});
 
 describeRareDays("upsun", startUpsunStory, {
   skip: [
@@ -111,7 +118,7 @@ test.concurrent("upsun: who asks for an environment that somebody has paused get
 
 test.concurrent("upsun: a page on a site that nobody knows is never taken for an environment that is up", async () => {
   await using platform = await startUpsunStory({
-    ...{ pausedPage: "https://paused.example/", activityMs: 4_000, statusLagMs: 1_000 },
+    ...{ pausedPage: "https://paused.example/", activityMs: 2_000, statusLagMs: 1_000 },
     ...{ embedsActivities: false, showsDirty: false, hasPublicUrl: false },
   });
   platform.fake.addEnvironment("pr-12", { condition: "paused" });
@@ -153,7 +160,7 @@ test.concurrent("upsun: a project that the account may not see any more is told 
 });
 
 test.concurrent("upsun: kill -9 right after the resume was ordered: the next run joins it", async () => {
-  await using platform = await startUpsunStory({ activityMs: 4_000 });
+  await using platform = await startUpsunStory({ activityMs: 3_000 });
   const environment = platform.fake.addEnvironment("pr-12", { condition: "paused" });
   const folder = makeFolder();
   const first = await start(platform, {}, folder);
@@ -166,4 +173,47 @@ test.concurrent("upsun: kill -9 right after the resume was ordered: the next run
   expect(await statusOf(paastis, "pr-12")).toBe(200);
   expect(environment.activities.map(({ type }) => type)).toEqual(["environment.resume"]);
   expect(platform.violations).toEqual([]);
+});
+
+test.concurrent("upsun: a resume under way as Paastis starts is joined, though nothing says yet where the environment answers", async () => {
+  await using platform = await startUpsunStory({
+    ...{ activityMs: 2_500, hasPublicUrl: false, hasEdge: false },
+    ...{ pausedPage: "https://paused.example/" },
+  });
+  const environment = platform.fake.addEnvironment("pr-12", { condition: "paused" });
+  environment.resume();
+  await using paastis = await start(platform);
+  await paastis.untilEvent("pr-12", "APP_DISCOVERED");
+  const answer = await paastis.get("pr-12", { method: "POST" });
+  expect(await answer.json()).toMatchObject({ app: "pr-12" });
+  expect([environment.condition, platform.calls.writes]).toEqual(["active", 0]);
+  expect(platform.violations).toEqual([]);
+});
+
+test.concurrent("upsun: what is up and has no listed address is served, while it is changed and when it is production", async () => {
+  await using platform = await startUpsunStory({ hasPublicUrl: false, hasEdge: false });
+  const main = platform.fake.addEnvironment("main", { type: "production" });
+  const changed = platform.fake.addEnvironment("pr-12");
+  changed.beginActivity();
+  await using paastis = await start(platform, NEVER);
+  await paastis.untilEvent("pr-12", "APP_DISCOVERED");
+  for (const { branch } of [main, changed]) {
+    const answer = await paastis.get(branch, { path: "/cart" });
+    expect(await answer.json()).toMatchObject({ app: branch, path: "/cart" });
+  }
+  expect(platform.calls.writes).toBe(0);
+  expect(paastis.events("pr-12")).not.toContain("APP_START_FAILED");
+});
+
+test.concurrent("upsun: a host is not refused while a project that is refused may have it, but not for ever", async () => {
+  await using platform = await startUpsunStory();
+  platform.fake.addEnvironment("kept-app", { project: "kept" });
+  platform.fake.addEnvironment("hidden-app", { project: "hidden" });
+  platform.fake.setForbidden("hidden", true);
+  await using paastis = await start(platform, NEVER);
+  await paastis.untilEvent("kept-app", "APP_DISCOVERED");
+  expect(await statusOf(paastis, "hidden-app")).toBe(503);
+  expect(await statusOf(paastis, "kept-app")).toBe(200);
+  await using later = await start(platform);
+  await eventually("it is refused", async () => (await statusOf(later, "hidden-app")) === 404);
 });

@@ -9,6 +9,8 @@ export interface Telling {
   readonly hasLinks: boolean;
   /** Among them `public-url`. */
   readonly hasPublicUrl: boolean;
+  /** The name that DNS entries lead to: a whole one, as of a real environment, which leads nowhere here. */
+  readonly hasEdge: boolean;
   /** While an activity goes on the status is `dirty`; else it is what it was. */
   readonly showsDirty: boolean;
 }
@@ -34,7 +36,7 @@ export function environmentJson(
     parent: type === "production" ? null : "main",
     is_pr: id.startsWith("pr-"),
     default_domain: null,
-    edge_hostname: new URL(url).hostname,
+    edge_hostname: telling.hasEdge ? new URL(url).hostname : null,
     has_deployment: shown !== "inactive",
     is_dirty: isBusy,
     last_active_at: "2026-05-01T10:00:00+00:00",

@@ -185,6 +185,7 @@ function createState(options: FakeUpsunOptions, given: Given): State {
     rules: {
       hasLinks: options.hasLinks ?? true,
       hasPublicUrl: options.hasPublicUrl ?? true,
+      hasEdge: options.hasEdge ?? true,
       showsDirty: options.showsDirty ?? true,
       errorForm: options.errorForm ?? "problem",
       repeats: options.repeats ?? "refused",
