@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import type { Snapshot } from "../src/app.ts";
-import { describeProvider, finish, patient, rejection } from "./contract/provider.ts";
+import { sleep } from "../src/clock.ts";
+import { describeProvider, finish, patient, rejection, untilPhase } from "./contract/provider.ts";
 import { answersHtml, answersText, neverAnswers, resetsAfter } from "./fakes/fake-faults.ts";
 import type { FakeFlyOptions } from "./fakes/fake-fly.ts";
 import type { NewMachine } from "./fakes/fake-fly-control.ts";
@@ -397,6 +398,16 @@ describe("fly: sleep and wake", () => {
     await until(() => app.states.every((state) => state === "started"));
   });
 
+  test("what an earlier run has left down of a stop comes back with the next wake", async () => {
+    await using world = await startFly();
+    const app = world.fake.addApp("demo-app", { machines: [ON, ON, OFF] });
+    const left = await world.provider.takeSnapshot(app.id, patient());
+    app.setState(0, "suspended");
+    const next = world.nextRun();
+    next.recallSleep?.(app.id, world.clock.now(), left);
+    expect(await next.takeSnapshot(app.id, patient())).toEqual(left);
+  });
+
   test("somebody who starts it while it goes to sleep is heard", async () => {
     await using world = await startFly({ stopMs: 500 });
     const app = world.fake.addApp("demo-app");
@@ -488,16 +499,80 @@ describe("fly: when calls go wrong", () => {
 });
 
 describe("fly: the proxy's own answers", () => {
-  test("its 502 is no answer of the app, the app's 503 is", async () => {
+  test.each([502, 503])(
+    "a %i says that no machine takes requests, until the app has been up for five seconds",
+    async (noMachineStatus) => {
+      await using world = await startFly({ noMachineStatus });
+      const app = world.fake.addApp("demo-app", { machines: [OFF] });
+      const { status, headers } = await fetch(app.address);
+      expect(status).toBe(noMachineStatus);
+      const { isDownAnswer, mayBeDownAnswer } = world.provider;
+      const isDown = () => isDownAnswer?.(status, (name) => headers.get(name), app.id);
+      expect(isDown()).toBe(true);
+      await wakeFully(world, app);
+      expect(isDown()).toBe(true);
+      await sleep(world.clock, 5_000);
+      expect([isDown(), mayBeDownAnswer?.(status)]).toEqual([false, true]);
+      app.stop(0);
+      await untilPhase(world.provider, app.id, "asleep");
+      expect(isDown()).toBe(true);
+    },
+  );
+
+  test("of an app that was up at the first look it is the app's own, as far as is known", async () => {
     await using world = await startFly();
-    const app = world.fake.addApp("demo-app", { machines: [OFF] });
-    const answer = await fetch(app.address);
-    const { isDownAnswer } = world.provider;
-    expect([answer.status, isDownAnswer?.(502, (name) => answer.headers.get(name))]).toEqual([
-      502,
-      true,
+    const app = world.fake.addApp("demo-app");
+    await phaseOf(world, app);
+    const { isDownAnswer, mayBeDownAnswer } = world.provider;
+    expect(isDownAnswer?.(503, () => null, app.id)).toBe(false);
+    expect([500, 502, 503, 504].map((status) => mayBeDownAnswer?.(status))).toEqual([
+      ...[false, true, true, true],
     ]);
-    expect(isDownAnswer?.(503, (name) => answer.headers.get(name))).toBe(false);
-    expect(isDownAnswer?.(502, () => null)).toBe(false);
+  });
+});
+
+describe("fly: workers", () => {
+  const WORKER: NewMachine = { group: "worker", hasServices: false };
+
+  test("they sleep with the app and come back with it, their spares stay down", async () => {
+    await using world = await startFly();
+    const machines = [ON, { ...WORKER, ...ON }, { ...WORKER, ...OFF }, OFF];
+    const app = world.fake.addApp("demo-app", { machines });
+    const snapshot = await sleepFully(world, app);
+    expect(app.states).toEqual(["suspended", "suspended", "stopped", "stopped"]);
+    await wakeFully(world, app, snapshot);
+    const before = ["started", "started", "stopped", "stopped"];
+    await until(() => app.states.join() === before.join());
+    expect([world.fake.api.count("start"), world.fake.violations]).toEqual([2, []]);
+  });
+
+  test("one that runs does not make an app awake whose others are down", async () => {
+    await using world = await startFly();
+    const app = world.fake.addApp("demo-app", { machines: [OFF, { ...WORKER, ...ON }] });
+    expect(await phaseOf(world, app)).toBe("asleep");
+    await wakeFully(world, app);
+    expect(app.states).toEqual(["started", "started"]);
+  });
+
+  test("one that comes up does not hide that what takes requests cannot be started", async () => {
+    await using world = await startFly();
+    const app = world.fake.addApp("demo-app", { machines: [ON, { ...WORKER, ...ON }] });
+    const snapshot = await sleepFully(world, app);
+    app.nextBoots(0, { outcome: "crashes" });
+    const error = await rejection(wakeFully(world, app, snapshot));
+    expect([error.kind, error.message]).toEqual(["failed", expect.stringContaining("exit code 1")]);
+  });
+
+  test("what runs by a schedule, or is destroyed at its end, is left alone", async () => {
+    await using world = await startFly();
+    const machines = [
+      ON,
+      { ...WORKER, ...ON, isScheduled: true },
+      { ...WORKER, ...ON, isDestroyedAtEnd: true },
+    ];
+    const app = world.fake.addApp("demo-app", { machines });
+    expect(membersOf(await sleepFully(world, app))).toBe(1);
+    expect(app.states).toEqual(["suspended", "started", "started"]);
+    expect(world.fake.violations).toEqual([]);
   });
 });

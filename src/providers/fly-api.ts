@@ -45,7 +45,7 @@ export interface AppOrder {
 export interface FlyApi {
   /** Every app of the organization. */
   fetchApps(order: Omit<AppOrder, "name">): Promise<readonly FlyApp[]>;
-  /** Those that take requests. */
+  /** Those that are the app's, see `readMachines`. */
   fetchMachines(order: AppOrder): Promise<readonly FlyMachine[]>;
   /** `busy` also where its answer was lost: a look has to tell. Never sent twice by itself. */
   start(order: AppOrder, machine: FlyMachine): Promise<"started" | "no-room" | "busy" | "gone">;

@@ -28,20 +28,35 @@ export interface Seen {
   readonly observation: Observation;
   readonly sleepsByItself: boolean;
   readonly atMs: number;
+  /** Since when looks have shown that it is up, ms; 0: since the first one; `null`: it is not. */
+  readonly upSinceMs: number | null;
 }
 
 /** One fresh look, in one call. */
 export async function lookAt(context: FlyContext, order: AppOrder): Promise<Seen> {
   const { api, clock, config, seen } = context;
   const machines = await api.fetchMachines(order);
+  const observation = observationOf(targetOfApp(config.appUrl, order.name), machines);
+  const before = seen.get(order.name);
+  const sinceMs = before === undefined ? 0 : (before.upSinceMs ?? clock.now());
   const look: Seen = {
     machines,
-    observation: observationOf(targetOfApp(config.appUrl, order.name), machines),
+    observation,
     sleepsByItself: machines.some((machine) => machine.sleepsByItself),
     atMs: clock.now(),
+    upSinceMs: observation.phase === "awake" ? sinceMs : null,
   };
   seen.set(order.name, look);
   return look;
+}
+
+/** So long after a start the nodes of Fly.io's proxy may not know of it yet, ms. */
+const SETTLED_MS = 5_000;
+
+/** Whether an app was up when it was last looked at, and not just started then. */
+export function isKnownUp({ seen, clock }: FlyContext, name: string): boolean {
+  const upSinceMs = seen.get(name)?.upSinceMs ?? null;
+  return upSinceMs !== null && clock.now() - upSinceMs >= SETTLED_MS;
 }
 
 /** Of a kind and an app the platform takes one call a second: what was seen so shortly before will do, ms. */

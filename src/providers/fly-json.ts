@@ -8,9 +8,11 @@ export interface FlyApp {
   readonly machines: number;
 }
 
-/** A machine that takes requests for its app. */
+/** A machine of an app. */
 export interface FlyMachine {
   readonly id: string;
+  /** It takes requests; one that does not is a worker, which sleeps and wakes with the others. */
+  readonly isServed: boolean;
   /** The platform's own word, such as `started`. */
   readonly state: string;
   readonly region: string;
@@ -57,10 +59,14 @@ const GONE: readonly string[] = ["destroyed", "destroying", "replaced", "migrate
 /** Checks that a deployment adds for its own use. Source: superfly/fly-go. */
 const DEPLOYMENT_CHECK = "bg_deployments_compat";
 
-/** Those that take requests and are still there. @throws ProviderError `protocol` when it is no list */
+/**
+ * Those that are still there, and do not just run for a moment: what takes requests first, then the workers.
+ * @throws ProviderError `protocol` when it is no list
+ */
 export function readMachines(body: unknown): readonly FlyMachine[] {
   if (!Array.isArray(body)) throw unreadable("a list of machines");
-  return body.map(fieldsOf).flatMap((entry) => machineOf(entry) ?? []);
+  const machines = body.map(fieldsOf).flatMap((entry) => machineOf(entry) ?? []);
+  return machines.toSorted((one, other) => Number(other.isServed) - Number(one.isServed));
 }
 
 /** The platform's own word for what went wrong, such as `insufficient_capacity`; empty: none. */
@@ -72,14 +78,15 @@ function machineOf(entry: Fields): FlyMachine | null {
   const { id, state, region, host_status: hostStatus } = entry;
   if (typeof id !== "string" || typeof state !== "string" || GONE.includes(state)) return null;
   // Of a host that cannot be reached only half of the configuration is known.
-  const { services, metadata } = fieldsOf(entry.config ?? entry.incomplete_config);
-  const group = textOf(fieldsOf(metadata).fly_process_group);
+  const config = fieldsOf(entry.config ?? entry.incomplete_config);
+  const group = textOf(fieldsOf(config.metadata).fly_process_group);
   if (PASSING_GROUPS.includes(group)) return null;
-  const served = listOf(services);
-  if (served.length === 0) return null;
+  const served = listOf(config.services);
+  if (served.length === 0 && isOnItsOwn(config)) return null;
   return {
     id,
     state,
+    isServed: served.length > 0,
     region: textOf(region),
     group,
     sleepsByItself: served.some(isAutomatic),
@@ -89,6 +96,11 @@ function machineOf(entry: Fields): FlyMachine | null {
       .map(({ name, status }) => ({ name: textOf(name), status: textOf(status) }))
       .filter(({ name }) => !name.startsWith(DEPLOYMENT_CHECK)),
   };
+}
+
+/** It runs when its schedule says so, or is destroyed when it ends. Source: superfly/fly-go, `machine_types.go`. */
+function isOnItsOwn({ schedule, auto_destroy: isDestroyed }: Fields): boolean {
+  return textOf(schedule) !== "" || isDestroyed === true;
 }
 
 /** The newest exit. Source: superfly/fly-go, `machine_types.go`, `MachineExitEvent`. */

@@ -23,12 +23,18 @@ const FAILED: readonly string[] = ["failed", "launch_failed"];
 export function observationOf(target: Target, all: readonly FlyMachine[]): Observation {
   const said = (phase: Phase, reason?: string): Observation =>
     reason === undefined ? { phase, target } : { phase, target, reason };
-  if (all.length === 0) return said("unmanaged", "it has no machine that takes requests");
-  const machines = all.filter(({ isReachable }) => isReachable);
+  const served = all.filter(({ isServed }) => isServed);
+  if (served.length === 0) return said("unmanaged", "it has no machine that takes requests");
+  const machines = served.filter(({ isReachable }) => isReachable);
   if (machines.length === 0) return said("unknown", "the host of its machines cannot be reached");
   const states = machines.map(({ state }) => state);
   const some = (words: readonly string[]) => states.some((state) => words.includes(state));
-  if (some(DEPLOYING)) return said("deploying", `machines are ${listed(states, DEPLOYING)}`);
+  // Its workers are deployed with it; otherwise they say nothing about it.
+  const changing = listed(
+    all.filter(({ isReachable }) => isReachable).map(({ state }) => state),
+    DEPLOYING,
+  );
+  if (changing !== "") return said("deploying", `machines are ${changing}`);
   if (machines.some(isServing)) return said("awake");
   if (states.includes("started")) return said("waking", "its health checks do not pass yet");
   if (some(WAKING)) return said("waking");
@@ -61,10 +67,10 @@ export function endedBecause({ exitCode }: { readonly exitCode: number }): strin
   return `its machine ended with exit code ${exitCode}: its log says why`;
 }
 
-/** It runs, and none of its checks fails. */
-export function isServing({ state, checks, isReachable }: FlyMachine): boolean {
+/** It runs, takes requests, and none of its checks fails. */
+export function isServing({ state, checks, isReachable, isServed }: FlyMachine): boolean {
   const isWell = checks.every(({ status }) => status !== "critical");
-  return isReachable && state === "started" && isWell;
+  return isServed && isReachable && state === "started" && isWell;
 }
 
 /** A start may be tried. Machines that failed can sometimes be started. Source: documentation, "Machine states". */
@@ -103,7 +109,7 @@ export function snapshotOf(
 
 /**
  * The machines to have up: those of the snapshot; for one that is gone another of its group, of its region if there
- * is one; without a snapshot any one, so that spares stay down.
+ * is one; where none of them takes requests, any one that does, so that spares stay down.
  */
 export function wantedMachines(
   all: readonly FlyMachine[],
@@ -120,9 +126,10 @@ export function wantedMachines(
     );
     if (spare !== undefined) wanted.push(spare);
   }
-  if (wanted.length > 0) return wanted;
-  const any = machines.find(isComing) ?? machines.find(isStartable) ?? machines[0];
-  return any === undefined ? [] : [any];
+  if (wanted.some(({ isServed }) => isServed)) return wanted;
+  const served = machines.filter(({ isServed }) => isServed);
+  const any = served.find(isComing) ?? served.find(isStartable) ?? served[0];
+  return any === undefined ? [] : [any, ...wanted];
 }
 
 /** What a machine is remembered by. */
@@ -140,9 +147,14 @@ function memberOf(text: string): Member {
 /** Other machines of the same group that could be started, those of the same region first. */
 export function sparesFor(
   machines: readonly FlyMachine[],
-  { group, region }: Pick<Member, "group" | "region">,
+  { group, region, isServed }: Pick<Member, "group" | "region"> & { readonly isServed?: boolean },
 ): readonly FlyMachine[] {
-  const alike = machines.filter((machine) => machine.group === group && isStartable(machine));
+  const alike = machines.filter(
+    (machine) =>
+      machine.group === group &&
+      machine.isServed === (isServed ?? machine.isServed) &&
+      isStartable(machine),
+  );
   const distance = (machine: FlyMachine) => (machine.region === region ? 0 : 1);
   return alike.toSorted((one, other) => distance(one) - distance(other));
 }

@@ -52,7 +52,8 @@ export async function goOnWaking(context: FlyContext, order: AppOrder, job: FlyJ
   const { machines } = await lookAt(context, order);
   const ours = machines.filter(({ id }) => job.members.some((member) => member.id === id));
   // A deployment has replaced them: whatever there is now is brought up.
-  const wanted = ours.length > 0 ? ours : wantedMachines(machines, null);
+  const isServed = ours.some((machine) => machine.isServed);
+  const wanted = isServed ? ours : [...wantedMachines(machines, null), ...ours];
   return await bringUp(context, order, { job, machines, wanted });
 }
 
@@ -64,7 +65,7 @@ interface Plan {
 }
 
 async function bringUp(context: FlyContext, order: AppOrder, plan: Plan): Promise<Step> {
-  const { job, wanted } = plan;
+  const { job, machines, wanted } = plan;
   if (wanted.length === 0) {
     throw new ProviderError("failed", `${order.name} has no machine on Fly.io that takes requests`);
   }
@@ -72,10 +73,12 @@ async function bringUp(context: FlyContext, order: AppOrder, plan: Plan): Promis
   const elapsedMs = context.clock.now() - job.sinceMs;
   const isSettling = wanted.some(isPassing) && elapsedMs < SETTLES_MS;
   if (wanted.some(isServing) && !isSettling) return done(context, order);
-  // One machine that runs serves everybody.
-  if (members.length === 0) throw failure;
+  // One machine that runs serves everybody; workers alone serve nobody.
+  const isServed = (id: string) => machines.find((one) => one.id === id)?.isServed === true;
+  if (!members.some(({ id }) => isServed(id))) throw failure;
   // From here on the app's own address decides, until the wake's time is up.
-  if (elapsedMs > context.config.operationTimeoutMs && wanted.some(isComing)) {
+  const isUp = wanted.some((machine) => machine.isServed && isComing(machine));
+  if (elapsedMs > context.config.operationTimeoutMs && isUp) {
     return done(context, order);
   }
   const startedNow = members.find(

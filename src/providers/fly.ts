@@ -2,11 +2,11 @@
 
 import { throwIfAborted } from "./abortable.ts";
 import { type AppOrder, createFlyApi, type FlyDeps } from "./fly-api.ts";
-import { type FlyContext, freshLook, lookAt } from "./fly-context.ts";
+import { type FlyContext, freshLook, isKnownUp, lookAt } from "./fly-context.ts";
 import { jobOf } from "./fly-job.ts";
 import type { FlyApp } from "./fly-json.ts";
 import { goOnSleeping, sleep, takeSnapshot } from "./fly-sleep.ts";
-import { targetOfApp } from "./fly-state.ts";
+import { idsOf, targetOfApp } from "./fly-state.ts";
 import { goOnWaking, wake } from "./fly-wake.ts";
 import type { Urgency } from "./platform-api.ts";
 import { createSleeping } from "./platform-sleeping.ts";
@@ -59,7 +59,12 @@ export function createFlyProvider(deps: FlyDeps): Provider {
       const goOn = job.goal === "wake" ? goOnWaking : goOnSleeping;
       return await goOn(context, order, job);
     },
-    isDownAnswer,
+    isDownAnswer: (status, _header, id = "") => isNoMachine(status) && !isKnownUp(context, id),
+    mayBeDownAnswer: (status) => isNoMachine(status) || status === 504,
+    recallSleep(id, _atMs, left) {
+      const ids = left === undefined ? null : idsOf(left);
+      if (ids !== null) context.owed.set(id, new Set(ids));
+    },
     check: (signal) => check(context, signal),
     async close() {
       api.close();
@@ -68,11 +73,12 @@ export function createFlyProvider(deps: FlyDeps): Provider {
 }
 
 /**
- * The proxy's own answer while no machine takes connections, or not yet on all of the proxy's nodes. A 503 may be
- * the app's. Source: Fly.io's documentation, "Machine states" (a short delay before all nodes know of a start).
+ * What the proxy answers while no machine takes connections, or not yet on all of the proxy's nodes. It puts its
+ * name on the app's own answers, too: only how the app is tells whose it was. Source: Fly.io's documentation,
+ * "Machine states" (a short delay before all nodes know of a start).
  */
-function isDownAnswer(status: number, header: (name: string) => string | null): boolean {
-  return status === 502 && /^fly\//i.test(header("server") ?? "");
+function isNoMachine(status: number): boolean {
+  return status === 502 || status === 503;
 }
 
 /** The look that ended a sleep will do for the one that asks whether it is asleep: looks are one a second. */

@@ -1,9 +1,10 @@
 /** Fly.io, from the first list call to the last, through the compiled program. */
 
 import { expect, test } from "bun:test";
+import { neverAnswers } from "../fakes/fake-faults.ts";
 import { type FlyStory, startFlyStory } from "../support/fly-story.ts";
 import { describeRareDays } from "../support/platform-rare-days.ts";
-import { describeStory } from "../support/platform-story.ts";
+import { describeStory, SOON, untilAsleep } from "../support/platform-story.ts";
 import {
   eventually,
   makeFolder,
@@ -123,9 +124,9 @@ test.concurrent("fly: of five machines the three that ran come back, one of them
       { region: "ams", state: "stopped" },
     ],
   });
-  await using paastis = await start(platform, AT_ONCE);
+  await using paastis = await start(platform, SOON);
   expect(await statusOf(paastis, "shop-app")).toBe(200);
-  await paastis.untilEvent("shop-app", "APP_STOPPED");
+  await untilAsleep(paastis, "shop-app");
   expect(app.states).toEqual(["suspended", "suspended", "stopped", "suspended", "stopped"]);
   app.destroy(1);
   expect(await statusOf(paastis, "shop-app")).toBe(200);
@@ -140,11 +141,11 @@ test.concurrent("fly: a machine that cannot be suspended is stopped, and one who
   const app = platform.fake.addApp("shop-app", {
     machines: [{ suspendRefusal: 422 }, { state: "stopped" }],
   });
-  app.nextBoots(0, { outcome: "no-room" });
-  await using paastis = await start(platform, AT_ONCE);
+  await using paastis = await start(platform, SOON);
   expect(await statusOf(paastis, "shop-app")).toBe(200);
-  await paastis.untilEvent("shop-app", "APP_STOPPED");
+  await untilAsleep(paastis, "shop-app");
   expect(app.states).toEqual(["stopped", "stopped"]);
+  app.nextBoots(0, { outcome: "no-room" });
   expect(await statusOf(paastis, "shop-app")).toBe(200);
   expect(app.states).toEqual(["stopped", "started"]);
   expect(platform.violations).toEqual([]);
@@ -166,20 +167,24 @@ test.concurrent("fly: an app whose machines the proxy stops and starts is left t
   expect(platform.violations).toEqual([]);
 });
 
-test.concurrent("fly: an app that somebody has stopped, or that has crashed, is woken by the next request", async () => {
-  await using platform = await startFlyStory();
-  const app = platform.fake.addApp("shop-app");
-  await using paastis = await start(platform, NEVER);
-  await paastis.untilEvent("shop-app", "APP_DISCOVERED");
-  expect(await statusOf(paastis, "shop-app")).toBe(200);
-  app.stop(0);
-  await until(() => app.states[0] === "stopped");
-  expect(await statusOf(paastis, "shop-app")).toBe(200);
-  app.crash(0);
-  expect(await statusOf(paastis, "shop-app")).toBe(200);
-  expect(platform.fake.api.count("start")).toBe(2);
-  expect(platform.violations).toEqual([]);
-});
+/** What the proxy says while no machine takes requests is not documented, and is no mark. */
+test.concurrent.each([502, 503])(
+  "fly: an app that somebody has stopped, or that has crashed, is woken by the next request, although the proxy answers %i",
+  async (noMachineStatus) => {
+    await using platform = await startFlyStory({ noMachineStatus });
+    const app = platform.fake.addApp("shop-app");
+    await using paastis = await start(platform, NEVER);
+    await paastis.untilEvent("shop-app", "APP_DISCOVERED");
+    expect(await statusOf(paastis, "shop-app")).toBe(200);
+    app.stop(0);
+    await until(() => app.states[0] === "stopped");
+    expect(await statusOf(paastis, "shop-app")).toBe(200);
+    app.crash(0);
+    expect(await statusOf(paastis, "shop-app")).toBe(200);
+    expect(platform.fake.api.count("start")).toBe(2);
+    expect(platform.violations).toEqual([]);
+  },
+);
 
 test.concurrent("fly: who asks for an app that crashes after its start is told within seconds, with its exit code", async () => {
   await using platform = await startFlyStory({ listenMs: 60_000 });
@@ -195,21 +200,63 @@ test.concurrent("fly: who asks for an app that crashes after its start is told w
 });
 
 test.concurrent("fly: kill -9 right after the start was ordered: the next run joins it", async () => {
-  await using platform = await startFlyStory({ bootMs: 2_000 });
+  await using platform = await startFlyStory({ bootMs: 2_000, noMachineStatus: 503 });
   const app = platform.fake.addApp("killed-app", {
     machines: [{}, { state: "stopped" }, {}],
   });
   const folder = makeFolder();
-  const first = await start(platform, AT_ONCE, folder);
+  const first = await start(platform, SOON, folder);
   expect(await statusOf(first, "killed-app")).toBe(200);
-  await first.untilEvent("killed-app", "APP_STOPPED");
+  await untilAsleep(first, "killed-app");
+  const starts = platform.fake.api.count("start");
   void first.get("killed-app").catch(() => undefined);
-  await until(() => platform.fake.api.count("start") === 2, 20_000);
+  await until(() => platform.fake.api.count("start") === starts + 2, 20_000);
   first.signal("SIGKILL");
   await first.ended;
   await using paastis = await start(platform, {}, folder);
   expect(await statusOf(paastis, "killed-app")).toBe(200);
   expect(app.states).toEqual(["started", "stopped", "started"]);
-  expect(platform.fake.api.count("start")).toBe(2);
+  expect(platform.fake.api.count("start")).toBe(starts + 2);
   expect(platform.violations).toEqual([]);
+});
+
+test.concurrent("fly: kill -9 between the stops of two machines: both come back with the next wake", async () => {
+  await using platform = await startFlyStory();
+  const app = platform.fake.addApp("killed-app", { machines: [{}, {}] });
+  const second = app.machines[1]?.id ?? "";
+  const isItsStop = ({ method, path }: { readonly method: string; readonly path: string }) =>
+    method === "POST" && path.includes(second);
+  platform.fake.api.fail(isItsStop, neverAnswers(), Number.POSITIVE_INFINITY);
+  const folder = makeFolder();
+  const first = await start(platform, SOON, folder);
+  expect(await statusOf(first, "killed-app")).toBe(200);
+  await until(() => app.states[0] === "suspended", 20_000);
+  first.signal("SIGKILL");
+  await first.ended;
+  expect(app.states).toEqual(["suspended", "started"]);
+  platform.fake.api.heal();
+  await using paastis = await start(platform, SOON, folder);
+  expect(await statusOf(paastis, "killed-app")).toBe(200);
+  await untilAsleep(paastis, "killed-app");
+  expect(app.states).toEqual(["suspended", "suspended"]);
+  expect(await statusOf(paastis, "killed-app")).toBe(200);
+  await until(() => app.states.every((state) => state === "started"), 10_000);
+  expect(platform.violations).toEqual([]);
+});
+
+test.concurrent("fly: an app's own 502 is handed on, and does not cost a look each time", async () => {
+  await using platform = await startFlyStory();
+  const app = platform.fake.addApp("broken-app");
+  await using paastis = await start(platform, NEVER);
+  await paastis.untilEvent("broken-app", "APP_DISCOVERED");
+  expect(await statusOf(paastis, "broken-app")).toBe(200);
+  app.answerWith(502);
+  const looks = platform.fake.api.count("machines.list");
+  for (let count = 0; count < 100; count += 1) {
+    expect(await statusOf(paastis, "broken-app")).toBe(502);
+  }
+  expect(platform.fake.api.count("machines.list")).toBeLessThanOrEqual(looks + 2);
+  app.answerWith(null);
+  expect(await statusOf(paastis, "broken-app")).toBe(200);
+  expect(paastis.events("broken-app")).not.toContain("APP_WAKING");
 });

@@ -24,6 +24,10 @@ export interface NewMachine {
   readonly group?: string;
   /** Default true. */
   readonly hasServices?: boolean;
+  /** It runs now and then by itself; default false. */
+  readonly isScheduled?: boolean;
+  /** `auto_destroy`; default false. */
+  readonly isDestroyedAtEnd?: boolean;
   /** Default `off`. */
   readonly autostop?: Machine["autostop"];
   /** Default false. */
@@ -69,6 +73,8 @@ export interface FlyControl {
     >,
   ): void;
   crash(index: number): void;
+  /** What it answers itself while a machine serves; `null`: as usual. The proxy puts its name on it, too. */
+  answerWith(status: number | null): void;
   /** Gone for good. */
   destroy(index: number): void;
   /** Another machine. @returns its place */
@@ -90,6 +96,7 @@ export function createApp(state: State, name: string, options: NewApp): FlyApp {
     org: options.org ?? "personal",
     machines: [],
     certificates: [],
+    ownStatus: null,
   };
   for (const machine of options.machines ?? [{}]) addMachine(state, app, machine);
   state.apps.add(app);
@@ -104,6 +111,8 @@ function addMachine({ world }: State, app: FlyApp, options: NewMachine): void {
     region: options.region ?? "cdg",
     group: options.group ?? "app",
     hasServices: options.hasServices ?? true,
+    isScheduled: options.isScheduled ?? false,
+    isDestroyedAtEnd: options.isDestroyedAtEnd ?? false,
     createdAtMs: nowMs,
     events: [],
     boots: [],
@@ -154,6 +163,9 @@ export function controlOf(state: State, app: FlyApp, router: FakeRouter): FlyCon
     change(index, to) {
       Object.assign(at(index), to);
       world.changed();
+    },
+    answerWith(status) {
+      app.ownStatus = status;
     },
     crash: (index) => end(world, at(index), { exitCode: 1, requestedStop: false }),
     destroy(index) {

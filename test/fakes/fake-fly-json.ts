@@ -36,7 +36,7 @@ export function machineJson(machine: Machine): Record<string, unknown> {
 }
 
 function configJson(machine: Machine): Record<string, unknown> {
-  const { autostop, autostart, group, hasServices } = machine;
+  const { autostop, autostart, group, hasServices, isScheduled, isDestroyedAtEnd } = machine;
   const service = {
     protocol: "tcp",
     internal_port: 8080,
@@ -48,6 +48,8 @@ function configJson(machine: Machine): Record<string, unknown> {
     image: "demo:1",
     metadata: { fly_process_group: group, fly_platform_version: "v2" },
     ...(hasServices ? { services: [service] } : {}),
+    ...(isScheduled ? { schedule: "hourly" } : {}),
+    ...(isDestroyedAtEnd ? { auto_destroy: true } : {}),
   };
 }
 

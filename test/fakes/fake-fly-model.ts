@@ -48,6 +48,10 @@ export interface Machine {
   readonly group: string;
   /** It takes requests. */
   readonly hasServices: boolean;
+  /** It runs now and then by itself. */
+  readonly isScheduled: boolean;
+  /** It is gone once it has ended. */
+  readonly isDestroyedAtEnd: boolean;
   readonly createdAtMs: number;
   /** Newest first. */
   readonly events: MachineEvent[];
@@ -76,6 +80,8 @@ export interface FlyApp {
   readonly org: string;
   readonly machines: Machine[];
   readonly certificates: string[];
+  /** The status of its own answers; `null`: as usual. */
+  ownStatus: number | null;
 }
 
 /** What machines need of the platform around them. */

@@ -181,8 +181,10 @@ function answerSuspend({ world }: State, call: Call, machine: Machine): FakeAnsw
 }
 
 /** A proxy that starts and stops machines by itself must not be worked against. */
-function noteDeployment(call: Call, { autostop, autostart, hasServices }: Machine): void {
-  if (!hasServices) call.violation("it takes no requests: nobody would start it again");
+function noteDeployment(call: Call, machine: Machine): void {
+  const { autostop, autostart, isScheduled, isDestroyedAtEnd } = machine;
+  if (isScheduled) call.violation("its schedule starts it, and it ends by itself");
+  if (isDestroyedAtEnd) call.violation("it would be destroyed");
   if (autostop !== "off" && autostop !== false && autostart) {
     call.violation("Fly.io's proxy stops this machine by itself");
   }

@@ -24,6 +24,8 @@ export interface FakeFlyOptions extends Partial<FlyRules> {
   readonly suspendMs?: number;
   /** From `started` until the proxy gets an answer of the app; default 0. */
   readonly listenMs?: number;
+  /** What the proxy says while no machine takes requests; default 502. */
+  readonly noMachineStatus?: number;
   /** Whether calls are counted: one a second of a kind for a machine or an app; default true. */
   readonly isLimited?: boolean;
   /** Default `null`: a 429 says nothing. */
@@ -69,7 +71,7 @@ export async function startFakeFly(options: FakeFlyOptions): Promise<FakeFly> {
   const state = createState(options, { timers, changed });
   const router: FakeRouter = startFakeRouter({
     clock,
-    routeOf: (host) => routeOf(state, host),
+    routeOf: (host) => routeOf(state, host, proxyPage(options.noMachineStatus ?? 502)),
     unknownHost: proxyPage(404),
   });
   const api: FakeApi = await startFakeApi({
@@ -169,20 +171,23 @@ function createWorld(options: FakeFlyOptions, { timers, changed }: Given): World
 const QUEUE_MS = 60_000;
 
 /** A machine whose service has `autostart` is started by the request; of others none is. */
-function routeOf(state: State, host: string): Routing | null {
+function routeOf(state: State, host: string, noMachine: FakeAnswer): Routing | null {
   const app = findApp(state, host.replace(/\.localhost$/, ""));
   if (app === null) return null;
   const { world } = state;
   const serving = app.machines.filter((machine) => isServing(world, machine));
-  if (serving.length > 0) return { kind: "app", name: app.name, instances: serving.length };
+  const own = app.ownStatus === null ? {} : { answer: proxyPage(app.ownStatus) };
+  if (serving.length > 0) {
+    return { kind: "app", name: app.name, instances: serving.length, ...own };
+  }
   const isComing = app.machines.some(({ hasServices, autostart, ...machine }) => {
     const isUnderWay = machine.state === "starting" || machine.state === "started";
     return hasServices && autostart && isUnderWay;
   });
   if (isComing || autostart(world, app)) {
-    return { kind: "queue", timeoutMs: QUEUE_MS, onTimeout: proxyPage(502) };
+    return { kind: "queue", timeoutMs: QUEUE_MS, onTimeout: noMachine };
   }
-  return { kind: "page", answer: proxyPage(502) };
+  return { kind: "page", answer: noMachine };
 }
 
 function autostart(world: World, app: FlyApp): boolean {

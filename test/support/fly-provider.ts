@@ -15,6 +15,8 @@ import { type LogLine, recordingLog } from "./recording-log.ts";
 export interface FlyTest extends AsyncDisposable {
   readonly fake: FakeFly;
   readonly provider: Provider;
+  /** What the next run of the program has: it knows nothing yet. */
+  nextRun(): Provider;
   readonly lines: readonly LogLine[];
   readonly clock: Clock;
   /** Kinds of all calls since the last time, oldest first. */
@@ -32,26 +34,33 @@ export async function startFly(
   const clock = rest.clock ?? createFastClock(TIMES_FASTER);
   const fake = await startFakeFly({ ...rest, clock });
   const { log, lines } = recordingLog();
-  const provider = createFlyProvider({
-    config: {
-      token: fake.token,
-      organization: "personal",
-      sleepMode: "suspend",
-      appUrl: fake.appUrl,
-      operationTimeoutMs: 60_000,
-      callsPerMinute: 100_000,
-      apiUrl: fake.apiUrl,
-      ...config,
-    },
-    clock,
-    random: Math.random,
-    log,
-    fetch,
-  });
+  const runs: Provider[] = [];
+  const nextRun = () => {
+    const run = createFlyProvider({
+      config: {
+        token: fake.token,
+        organization: "personal",
+        sleepMode: "suspend",
+        appUrl: fake.appUrl,
+        operationTimeoutMs: 60_000,
+        callsPerMinute: 100_000,
+        apiUrl: fake.apiUrl,
+        ...config,
+      },
+      clock,
+      random: Math.random,
+      log,
+      fetch,
+    });
+    runs.push(run);
+    return run;
+  };
+  const provider = nextRun();
   let told = 0;
   return {
     fake,
     provider,
+    nextRun,
     lines,
     clock,
     callsSince() {
@@ -61,7 +70,7 @@ export async function startFly(
       return fresh;
     },
     async [Symbol.asyncDispose]() {
-      await provider.close();
+      for (const run of runs) await run.close();
       await fake[Symbol.asyncDispose]();
     },
   };
