@@ -69,7 +69,7 @@ describe("an app of which nobody knows how it is", () => {
     app.lastTarget = sampleTarget("shop");
     const admission = world.core.handler.admit(headFor("shop", { method: "POST" }));
     expect(admission.kind).toBe("held");
-    await clock.advance(100);
+    await clock.advance(1100);
     expect([app.state.kind, provider.calls]).toEqual(["awake", ["wake shop"]]);
   });
 
@@ -79,7 +79,7 @@ describe("an app of which nobody knows how it is", () => {
     provider.up.add("shop");
     provider.script.observe = unreachable;
     world.core.handler.admit(headFor("shop", { method: "POST" }));
-    await clock.advance(100);
+    await clock.advance(1100);
     expect([app.state.kind, provider.calls]).toEqual(["awake", []]);
   });
 });

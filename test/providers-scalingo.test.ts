@@ -312,7 +312,7 @@ describe("scalingo: a sleep", () => {
   });
 
   test("of a busy app is refused as busy", async () => {
-    await using world = await startScalingo();
+    await using world = await startScalingo({ bootMs: 2000 });
     const app = world.fake.addApp("demo-app");
     app.restart();
     const id = world.idOf(app);

@@ -10,13 +10,14 @@ import { createFlyProvider } from "./fly.ts";
 import { createHerokuProvider } from "./heroku.ts";
 import { createKubernetesProvider } from "./kubernetes.ts";
 import type { PlatformFetch } from "./platform-api.ts";
+import { createRecovery } from "./platform-recovery.ts";
 import type { Provider } from "./provider.ts";
 import { createRenderProvider } from "./render.ts";
 import { createScalingoProvider } from "./scalingo.ts";
 import { createUpsunProvider } from "./upsun.ts";
 
 /** Providers that call the API of a platform with an account. */
-export type PlatformName = Exclude<Config["providers"][number], "process" | "http">;
+export type PlatformName = Exclude<Config["providers"][number], "process" | "ports" | "http">;
 
 /** Everything platforms are made of. */
 export interface PlatformDeps {
@@ -29,11 +30,17 @@ export interface PlatformDeps {
 
 /** Whether a provider is one of a platform. */
 export function isPlatform(name: Config["providers"][number]): name is PlatformName {
-  return name !== "process" && name !== "http";
+  return name !== "process" && name !== "ports" && name !== "http";
 }
 
 /** The provider; nothing is sent yet. @throws Error when the configuration has no account for it */
 export function createPlatform(name: PlatformName, deps: PlatformDeps): Provider {
+  const { fetch, untilBack } = createRecovery(deps.fetch, deps.clock);
+  // One that finds out by itself knows better.
+  return { untilBack, ...createByName(name, { ...deps, fetch }) };
+}
+
+function createByName(name: PlatformName, deps: PlatformDeps): Provider {
   const { config, ...tools } = deps;
   switch (name) {
     case "scalingo":

@@ -2,7 +2,7 @@
 
 import { type Target, targetOf } from "../app.ts";
 import { safeText } from "./platform-quote.ts";
-import { type Observation, ProviderError } from "./provider.ts";
+import { type Facts, type Observation, ProviderError } from "./provider.ts";
 
 /** An app as the list and the app's own resource show it. */
 export interface ScalingoApp {
@@ -14,6 +14,7 @@ export interface ScalingoApp {
   readonly target: Target | null;
   /** The name of who owns it; `null`: the answer does not say. */
   readonly owner: string | null;
+  readonly facts: Omit<Facts, "region">;
 }
 
 /** How many containers of one process type there are to be. */
@@ -148,7 +149,35 @@ function appOf(entry: unknown): ScalingoApp | null {
     status: textOf(status),
     target: addressIn(fields.base_url) ?? addressIn(fields.url),
     owner: owner === "" ? null : owner,
+    facts: factsOf(id, fields),
   };
+}
+
+function factsOf(id: string, fields: Fields): ScalingoApp["facts"] {
+  return {
+    id,
+    status: wordOf(fields.status),
+    url: wordOf(fields.url),
+    gitUrl: wordOf(fields.git_url),
+    createdMs: timeOf(fields.created_at),
+    updatedMs: timeOf(fields.updated_at),
+    deployedMs: timeOf(fields.last_deployed_at),
+    forceHttps: switchOf(fields.force_https),
+    stickySession: switchOf(fields.sticky_session),
+  };
+}
+
+function wordOf(value: unknown): string | null {
+  return typeof value === "string" && value !== "" ? safeText(value) : null;
+}
+
+function timeOf(value: unknown): number | null {
+  const ms = typeof value === "string" ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}
+
+function switchOf(value: unknown): boolean | null {
+  return typeof value === "boolean" ? value : null;
 }
 
 function addressIn(value: unknown): Target | null {

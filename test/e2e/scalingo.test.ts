@@ -9,10 +9,11 @@ import {
   startFakeScalingo,
 } from "../fakes/fake-scalingo.ts";
 import { describeRareDays } from "../support/platform-rare-days.ts";
-import { describeStory } from "../support/platform-story.ts";
+import { describeStory, SOON, untilAsleep } from "../support/platform-story.ts";
 import { startScalingoStory } from "../support/scalingo-story.ts";
 import {
   eventually,
+  type LogLine,
   makeFolder,
   type RunningPaastis,
   startPaastis,
@@ -25,7 +26,6 @@ describeRareDays("scalingo", startScalingoStory);
 const MANY_CALLS = 1_000_000;
 /** New Year: no sweep comes in between. */
 const NEVER = "0 0 1 1 *";
-const AT_ONCE = { START_AND_STOP_MAX_IDLE_TIME: "0" };
 
 function startFake(options: Partial<FakeScalingoOptions> = {}): Promise<FakeScalingo> {
   return startFakeScalingo({
@@ -75,9 +75,9 @@ test.concurrent("scalingo: a region that is away from the start hides no other's
   const folder = makeFolder();
   const env = { PROVIDER_REGION: regions.join(","), folder };
   {
-    await using before = await start(fake, { ...env, ...AT_ONCE });
+    await using before = await start(fake, { ...env, ...SOON });
     expect(await statusOf(before, "second-app")).toBe(200);
-    await before.untilEvent("second-app", "APP_STOPPED");
+    await untilAsleep(before, "second-app");
   }
   fake.api.fail(
     ({ host }) => host === "api.osc-secnum-fr1.localhost",
@@ -86,10 +86,15 @@ test.concurrent("scalingo: a region that is away from the start hides no other's
   );
   await using paastis = await start(fake, { ...env, HOLD_MAX_MS: "500" });
   await eventually("it is served", async () => (await statusOf(paastis, "first-app")) === 200);
+  // Of the region's list, or of its API, whichever notices first.
+  const isAbout = ({ api, region }: LogLine) =>
+    region === "osc-secnum-fr1" || String(api).includes("osc-secnum-fr1");
+  const isTold = (line: LogLine) => line.level !== "debug" && isAbout(line);
+  await paastis.untilLine(isTold);
   await sweeps(paastis, 4);
   expect(await statusOf(paastis, "first-app")).toBe(200);
   expect(await statusOf(paastis, "second-app")).toBe(503);
-  const told = paastis.lines.filter(({ region }) => region === "osc-secnum-fr1");
+  const told = paastis.lines.filter(isTold);
   expect(told.map(({ level }) => level)).toEqual(["warn"]);
   expect(paastis.events("second-app")).not.toContain("APP_UNREGISTERED");
   fake.api.heal();
@@ -122,11 +127,12 @@ test.concurrent("scalingo: kill -9 right after the start was ordered: the next r
   const formation = { web: 2, worker: 3, clock: 0 };
   const app = fake.addApp("killed-app", { formation });
   const folder = makeFolder();
-  const first = await start(fake, { ...AT_ONCE, folder });
+  const first = await start(fake, { ...SOON, folder });
   expect(await statusOf(first, "killed-app")).toBe(200);
-  await first.untilEvent("killed-app", "APP_STOPPED");
+  await untilAsleep(first, "killed-app");
+  const scales = fake.api.count("scale");
   void first.get("killed-app").catch(() => undefined);
-  await until(() => fake.api.count("scale") === 2, 20_000);
+  await until(() => fake.api.count("scale") > scales, 20_000);
   first.signal("SIGKILL");
   await first.ended;
   const booting = app.containers.map(({ id }) => id);

@@ -3,13 +3,12 @@
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { SkippedStory, StoryPlatform } from "./platform-story.ts";
+import { type SkippedStory, SOON, type StoryPlatform, untilAsleep } from "./platform-story.ts";
 import { eventually, makeFolder, type RunningPaastis, startPaastis } from "./start-paastis.ts";
 
 const EVERY_SECOND = "* * * * * *";
 /** New Year: what is found out is found out by a request. */
 const NEVER = "0 0 1 1 *";
-const AT_ONCE = { START_AND_STOP_MAX_IDLE_TIME: "0" };
 
 type Env = Readonly<Record<string, string>>;
 
@@ -40,7 +39,8 @@ export function describeRareDays(
     const because = unused.get(what);
     unused.delete(what);
     const title = because === undefined ? "" : ` (${because})`;
-    const register = because === undefined ? test.concurrent : test.skip;
+    // A plain skip would divide those that are played at the same time.
+    const register = because === undefined ? test.concurrent : test.concurrent.skip;
     register(`${name}: ${what}${title}`, async () => {
       await using platform = await makePlatform();
       const start = (env: Env, folder = makeFolder()) =>
@@ -105,9 +105,9 @@ async function lostStore({ platform, start }: Told): Promise<void> {
   const app = platform.addApp("lost-app", platform.richFormation);
   const folder = makeFolder();
   {
-    await using paastis = await start(AT_ONCE, folder);
+    await using paastis = await start(SOON, folder);
     expect(await statusOf(paastis, app.key)).toBe(200);
-    await paastis.untilEvent(app.key, "APP_STOPPED");
+    await untilAsleep(paastis, app.key);
   }
   rmSync(join(folder, ".paastis"), { recursive: true });
   await using paastis = await start({}, folder);
