@@ -1,6 +1,6 @@
 /** Connections to targets: how many there may be, who gets one, which are kept for others. */
 
-import type { Target } from "../app.ts";
+import { addressOf, type Target } from "../app.ts";
 import type { Clock } from "../clock.ts";
 import type { UpstreamConfig } from "../config.ts";
 import { messageOf } from "../errors.ts";
@@ -85,6 +85,10 @@ export interface Pool<User> {
   readonly size: number;
   /** Ends what has been idle, or tried, for too long. */
   sweep(nowMs: number): void;
+  /** Ends what is idle and leads to that address. */
+  closeIdle(address: string): void;
+  /** Connections that were made so far. */
+  readonly made: number;
   /** Ends all that is idle or being made, and fails whoever waits, now or later. */
   close(): void;
 }
@@ -94,6 +98,7 @@ interface PoolContext<User> {
   readonly dialler: Dialler<Attempt<User>>;
   readonly lanes: Lanes<User>;
   isClosed: boolean;
+  made: number;
 }
 
 /** One connection, from the attempt to its end. */
@@ -133,6 +138,7 @@ export function createPool<User>(options: PoolOptions<User>): Pool<User> {
     }),
     lanes: new Map(),
     isClosed: false,
+    made: 0,
   };
   return {
     take: (target, trust, user) => take(findLane(context.lanes, target, trust), user),
@@ -145,6 +151,15 @@ export function createPool<User>(options: PoolOptions<User>): Pool<User> {
       return size;
     },
     sweep: (nowMs) => sweep(context, nowMs),
+    closeIdle(address) {
+      for (const lane of eachLane(context.lanes)) {
+        if (addressOf(lane.route.target) !== address) continue;
+        for (const connection of lane.idle.splice(0)) hangUp(connection.wire);
+      }
+    },
+    get made() {
+      return context.made;
+    },
     close: () => close(context),
   };
 }
@@ -270,6 +285,7 @@ function onUp<User>(context: PoolContext<User>, attempt: Attempt<User>, socket: 
   const { lane, waiter } = attempt;
   lane.attempts -= 1;
   lane.open += 1;
+  context.made += 1;
   const connection: UpstreamConnection<User> = {
     wire: createWire(socket, context.options.scratch),
     reader: createResponseHeadReader(HEAD_LIMITS),

@@ -6,6 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { Config, ListenerConfig, UpstreamConfig } from "../config.ts";
 import type { AnswerCode } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { Carrier } from "./carrier.ts";
 
 /** The head of a request, however it was read. */
 export interface RequestHead {
@@ -64,9 +65,10 @@ export interface ForwardFailure {
    * - `unreachable`: no connection could be made, so the target has seen nothing
    * - `broken`: the connection ended or spoke something else before the answer's head was complete
    * - `timeout`: connected, but no answer's head in time
+   * - `retired`: we have ended it, as the app has moved to another target and the time for this one is over
    * - `exhausted`: we ourselves have no descriptors, ports or memory left; it says nothing about the target
    */
-  readonly kind: "unreachable" | "broken" | "timeout" | "exhausted";
+  readonly kind: "unreachable" | "broken" | "timeout" | "retired" | "exhausted";
   /** For people. */
   readonly message: string;
   /** The request can be sent once more: its body is untouched, and doing it twice does no harm. */
@@ -137,6 +139,10 @@ export interface Engine {
   readonly port: number;
   /** Requests and sockets under way. */
   readonly inFlight: number;
+  /** For a switch: what is under way to one target. */
+  readonly carrier: Carrier;
+  /** Connections made to targets so far; `null`: the runtime does not say. */
+  readonly upstreamSockets: number | null;
   /**
    * Stops accepting, lets what is under way finish for at most `graceMs`, closes WebSockets with 1001, then
    * cuts what is left. Resolves when all is closed. A second call with a shorter grace hurries the first.

@@ -13,15 +13,16 @@ import type {
   ForwardFailure,
   Held,
   RequestHandler,
-  RequestHead,
 } from "./engine.ts";
 import { answerToNobody, responseOf } from "./fetch-answer.ts";
 import type { Completions } from "./fetch-completion.ts";
 import type { Limits } from "./fetch-deadline.ts";
+import type { FetchHead } from "./fetch-request.ts";
 import type { Silence } from "./fetch-silence.ts";
 
 /** A client's WebSocket and the target's, for the engine that must close them. */
 export interface OpenBridge {
+  readonly exchange: Exchange;
   /** Closes both sides, politely. */
   close(code: number, reason: string): void;
   /** Ends both sides now. */
@@ -50,7 +51,7 @@ export interface FetchContext {
 /** One request on its way. */
 export interface Journey {
   readonly request: Request;
-  readonly head: RequestHead;
+  readonly head: FetchHead;
   readonly forwarding: Forwarding;
   /** The client's own `Origin`. */
   readonly origin: string | null;

@@ -106,6 +106,7 @@ function requestInit(trip: Trip, exchange: Exchange, signal: AbortSignal): BunFe
   const { headers } = request;
   if (!trip.isEdited) {
     trip.isEdited = true;
+    trip.head.remember();
     dropHopByHop(headers);
     setForwarded(headers, trip.forwarding);
     // Left out, `fetch` would say that it is Bun; an empty one is the nearest to none.

@@ -13,12 +13,19 @@ export interface Refusal {
 /** A host name or address with an optional port (RFC 9110, section 7.2), one of them. */
 const HOST_FORM = /^(?:[a-z0-9._~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?$/i;
 
-/**
- * The head, read lazily: nothing is computed that nobody asks for. Headers stay as the client sent
- * them until the core has admitted the request; `host`, `method` and `target` for good.
- */
-export function headOf(request: Request, server: Server<unknown>): RequestHead {
+/** A head whose request's headers are edited in place for the target. */
+export interface FetchHead extends RequestHead {
+  /** Called before they are edited: what the core may ask for afterwards stays as the client sent it. */
+  remember(): void;
+}
+
+/** Headers that are edited, and that the core looks at: they say who asks, and how large the body is. */
+const REMEMBERED = ["forwarded", "transfer-encoding", "via", "x-forwarded-for", "x-real-ip"];
+
+/** The head, read lazily: nothing is computed that nobody asks for. */
+export function headOf(request: Request, server: Server<unknown>): FetchHead {
   let address: string | undefined;
+  let remembered: readonly (string | null)[] | null = null;
   return {
     method: request.method,
     target: targetOfUrl(request.url),
@@ -27,7 +34,13 @@ export function headOf(request: Request, server: Server<unknown>): RequestHead {
       address ??= plainAddress(server.requestIP(request)?.address ?? "");
       return address;
     },
-    header: (name) => request.headers.get(name),
+    header(name) {
+      const place = remembered === null ? -1 : REMEMBERED.indexOf(name);
+      return place === -1 ? request.headers.get(name) : (remembered?.[place] ?? null);
+    },
+    remember() {
+      remembered = REMEMBERED.map((name) => request.headers.get(name));
+    },
   };
 }
 

@@ -90,6 +90,7 @@ function upgrade(
 
 function createBridge(context: FetchContext, exchange: Exchange, line: Line): Bridge {
   const data: Bridge = {
+    exchange,
     line,
     client: null,
     isClientOver: false,

@@ -4,6 +4,7 @@ import type { Server } from "bun";
 import { createTrust } from "../client-address.ts";
 import { ANSWER_CODES, type AnswerCode, messageOf } from "../errors.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
+import { createFetchCarrier } from "./fetch-carrier.ts";
 import { createCompletions } from "./fetch-completion.ts";
 import { beginJourney, type FetchContext, ownAnswer } from "./fetch-context.ts";
 import { forward } from "./fetch-forward.ts";
@@ -53,6 +54,8 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
     get inFlight() {
       return listener.pendingRequests + context.bridges.size;
     },
+    carrier: createFetchCarrier(context),
+    upstreamSockets: null,
     stop: createStop(context, listener),
   };
 }

@@ -47,6 +47,8 @@ export interface ChunkScanner {
   feed(piece: Buffer, from: number, take?: DataTaker): ChunkResult;
   /** Bytes of data passed so far. */
   readonly dataBytes: number;
+  /** Whether the next byte would begin a chunk, or the end. */
+  readonly isBetweenChunks: boolean;
 }
 
 /** A scanner at the first byte of a request's body; `asResponseRefusal` serves an answer's. */
@@ -67,6 +69,9 @@ export function createChunkScanner(limits: ChunkLimits): ChunkScanner {
     feed: (piece, from, take = ignore) => feed(state, piece, { from, take }),
     get dataBytes() {
       return state.announcedBytes - state.left;
+    },
+    get isBetweenChunks() {
+      return state.over === null && state.place === SIZE && state.digits === 0;
     },
   };
 }

@@ -6,7 +6,7 @@ import { fieldValue } from "./http1-fields.ts";
 import { answerFraming } from "./http1-framing.ts";
 import type { Http1ResponseHead } from "./http1-head.ts";
 import { bodyReaderOf, isBodyDone, takeBody } from "./socket-body.ts";
-import { legOf, type SocketContext, type Trip } from "./socket-context.ts";
+import { legOf, noteSending, type SocketContext, type Trip } from "./socket-context.ts";
 import {
   dropUpstream,
   follow,
@@ -17,6 +17,7 @@ import {
 } from "./socket-exchange.ts";
 import { persistenceOf, tripIsWritten } from "./socket-finish.ts";
 import { answerText } from "./socket-heads.ts";
+import { finishStream, mayEndHere } from "./socket-stream.ts";
 import {
   cutWire,
   endWire,
@@ -26,7 +27,7 @@ import {
   writeBytes,
   writeText,
 } from "./socket-writer.ts";
-import { fromClient, fromTarget, openTunnel, sideIsOver } from "./tunnel.ts";
+import { clientHasEnded, fromClient, fromTarget, openTunnel } from "./tunnel.ts";
 
 /** What a target sends for a request. */
 export function onTargetBytes(context: SocketContext, trip: Trip, bytes: Buffer): void {
@@ -63,7 +64,7 @@ function passInterim(context: SocketContext, trip: Trip, answer: Http1ResponseHe
   const leg = legOf(trip, exchange);
   const passage = "as-it-came";
   const text = answerText({ answer, leg, passage, isUpgrade: false, persistence: null });
-  client.movedMs = context.nowMs;
+  noteSending(context, client);
   setSource(client.wire, upstream.wire);
   writeText(client.wire, text);
 }
@@ -110,6 +111,7 @@ function begin(context: SocketContext, trip: Trip, answer: Http1ResponseHead, re
   const { client, exchange, upstream, answerBody } = trip;
   if (exchange === null || upstream === null || answerBody === null) return;
   trip.stage = "answering";
+  trip.answer = answer;
   trip.passage = passageOf(trip, answer);
   // Only the connection's end says where this body ends.
   if (answerBody.kind !== "length" && trip.request.minor === 0) client.isLast = true;
@@ -121,7 +123,7 @@ function begin(context: SocketContext, trip: Trip, answer: Http1ResponseHead, re
     persistence: persistenceOf(context, trip),
   });
   setSource(client.wire, upstream.wire);
-  client.movedMs = context.nowMs;
+  noteSending(context, client);
   if (rest === null || trip.passage !== "as-it-came") {
     writeText(client.wire, text);
     if (rest !== null) return carry(context, trip, rest);
@@ -155,7 +157,7 @@ function takePart(trip: Trip, bytes: Buffer): Buffer | null {
 function carry(context: SocketContext, trip: Trip, bytes: Buffer) {
   const { client, answerBody } = trip;
   if (answerBody === null) return;
-  client.movedMs = context.nowMs;
+  noteSending(context, client);
   if (trip.passage === "unchunked") {
     const taken = takeBody(answerBody, bytes, (piece, from, end) =>
       writeBytes(client.wire, piece.subarray(from, end)),
@@ -169,6 +171,7 @@ function carry(context: SocketContext, trip: Trip, bytes: Buffer) {
     else writeBytes(client.wire, part);
   }
   if (isBodyDone(answerBody)) finish(context, trip);
+  else if (trip.isEnding && mayEndHere(trip)) finishStream(context, trip);
 }
 
 const LINE_END = Buffer.from("\r\n");
@@ -204,13 +207,19 @@ export function onTargetOver(context: SocketContext, trip: Trip, error: string |
   finish(context, trip);
 }
 
-/** The answer broke off, and must not look complete to the client. */
+/** The answer broke off. */
 function broken(context: SocketContext, trip: Trip): void {
-  const { client, exchange } = trip;
+  const { exchange } = trip;
   if (exchange !== null) {
     const fields = { app: exchange.app.key, upstream: addressOf(exchange.target) };
     context.log.warn(fields, "an app broke its answer off, and so did we towards the client");
   }
+  breakOff(context, trip);
+}
+
+/** Ends a request in the middle of its answer, which must not look complete to the client. */
+export function breakOff(context: SocketContext, trip: Trip): void {
+  const { client } = trip;
   const isMissingEvident = trip.passage === "in-chunks" || trip.answerBody?.kind !== "until-close";
   letGo(context, trip);
   client.isLast = true;
@@ -253,5 +262,5 @@ function tunnel(
   if (unread !== null) fromClient(opened, unread);
   letRead(client.wire, HOLD.nobodyThere);
   // It ended its side while it waited: nobody upgrades to say nothing.
-  if (client.hasEnded) sideIsOver(opened, context.nowMs);
+  if (client.hasEnded) clientHasEnded(opened, context.nowMs);
 }

@@ -9,7 +9,12 @@ import { fieldValue } from "./http1-fields.ts";
 import { requestFraming } from "./http1-framing.ts";
 import { createRequestHeadReader, type HeadLimits, type Http1RequestHead } from "./http1-head.ts";
 import { bodyReaderOf } from "./socket-body.ts";
-import type { ClientConnection, SocketContext, Trip } from "./socket-context.ts";
+import {
+  type ClientConnection,
+  noteSending,
+  type SocketContext,
+  type Trip,
+} from "./socket-context.ts";
 import {
   admit,
   breakTrip,
@@ -21,7 +26,7 @@ import {
 import type { ClientHandler } from "./socket-listener.ts";
 import { refuseUnread } from "./socket-own-answer.ts";
 import { createWire, cutWire, drain, endWire, HOLD, letRead, markOver } from "./socket-writer.ts";
-import { fromClient, sideIsOver } from "./tunnel.ts";
+import { clientHasEnded, clientIsOver, fromClient } from "./tunnel.ts";
 
 /** The first line of a request, and how many header lines may follow. */
 const LINE_BYTES_MAX = 16_384;
@@ -119,6 +124,7 @@ function createClient(
     hasHeadBegun: false,
     movedMs: context.nowMs,
     hasEnded: false,
+    isDoubted: false,
     isLast: false,
     isServing: false,
     isProbed: false,
@@ -223,6 +229,8 @@ function createTrip(
     hasRetried: false,
     sentMs: 0,
     isSeen: false,
+    answer: null,
+    isEnding: false,
     answerBody: null,
     passage: "as-it-came",
     isPersistent: false,
@@ -250,20 +258,21 @@ function isWebSocketUpgrade(request: Http1RequestHead): boolean {
 
 function onDrain(context: SocketContext, client: ClientConnection): void {
   if (client.lingerUntilMs !== null) return;
-  client.movedMs = context.nowMs;
+  if (client.wire.unsentBytes > 0) noteSending(context, client);
   drain(client.wire);
 }
 
 /**
  * The client will send nothing more. Whether it has left or only ended its side, as some tools do,
- * looks the same: what it has asked for completely goes on for a while.
+ * looks the same: what it has asked for completely goes on, until it is known to have left.
  */
 function onEnd(context: SocketContext, client: ClientConnection) {
   const { trip, tunnel, wire } = client;
   client.hasEnded = true;
+  client.isDoubted = true;
   client.movedMs = context.nowMs;
   if (client.lingerUntilMs !== null) return cutWire(wire);
-  if (tunnel !== null) return sideIsOver(tunnel, context.nowMs);
+  if (tunnel !== null) return clientHasEnded(tunnel, context.nowMs);
   if (trip === null) return endWire(wire);
   if (isCutShort(trip)) cutWire(wire);
 }
@@ -274,7 +283,7 @@ function onClose(context: SocketContext, client: ClientConnection): void {
   context.clients.delete(client);
   client.unread = null;
   client.trip = null;
-  if (tunnel !== null) sideIsOver(tunnel, context.nowMs);
+  if (tunnel !== null) clientIsOver(tunnel, context.nowMs);
   if (trip === null) return;
   trip.stage = "over";
   letGo(context, trip);

@@ -8,7 +8,7 @@ import type { Log } from "../log.ts";
 import type { Dial, Pool } from "./connection-pool.ts";
 import type { EngineOptions, Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
 import type { RequestFraming } from "./http1-framing.ts";
-import type { HeadReader, Http1RequestHead } from "./http1-head.ts";
+import type { HeadReader, Http1RequestHead, Http1ResponseHead } from "./http1-head.ts";
 import type { BodyReader } from "./socket-body.ts";
 import type { Wire } from "./socket-writer.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -65,6 +65,8 @@ export interface ClientConnection {
   movedMs: number;
   /** It will send nothing more; whether it still reads only writing can tell. */
   hasEnded: boolean;
+  /** Nothing was sent to it since it has ended: it may have left. */
+  isDoubted: boolean;
   /** The connection ends with the answer that is on its way. */
   isLast: boolean;
   /** Its requests are being read in a loop further up. */
@@ -114,6 +116,10 @@ export interface Trip {
   sentMs: number;
   /** Something came from the target for this request. */
   isSeen: boolean;
+  /** The answer's head, once it is passed on. */
+  answer: Http1ResponseHead | null;
+  /** It is an event stream that is to end as soon as nothing would be missing. */
+  isEnding: boolean;
   answerBody: BodyReader | null;
   /** How the answer's body reaches the client. */
   passage: "as-it-came" | "in-chunks" | "unchunked";
@@ -141,6 +147,12 @@ export function release(context: SocketContext, trip: Trip): void {
 export function reportMistake(context: SocketContext, error: unknown): void {
   const stack = error instanceof Error ? error.stack : undefined;
   context.log.error({ reason: messageOf(error), stack }, "a request broke: please report it");
+}
+
+/** A client is being sent something. One that has left answers with a reset, which closes its connection. */
+export function noteSending(context: SocketContext, client: ClientConnection): void {
+  client.movedMs = context.nowMs;
+  client.isDoubted = false;
 }
 
 /** Whether a client's connection carries something now. */

@@ -2,10 +2,16 @@
 
 import type { CancelTimer } from "../clock.ts";
 import { isBodyDone } from "./socket-body.ts";
-import type { ClientConnection, SocketContext, Trip } from "./socket-context.ts";
-import { guardTrip, letGo, onNoAnswerInTime, refuseTrip } from "./socket-exchange.ts";
+import {
+  type ClientConnection,
+  noteSending,
+  type SocketContext,
+  type Trip,
+} from "./socket-context.ts";
+import { guardTrip, isUnanswered, letGo, onNoAnswerInTime, refuseTrip } from "./socket-exchange.ts";
 import { refuseUnread } from "./socket-own-answer.ts";
-import { cutWire, endWire } from "./socket-writer.ts";
+import { cutWire, endWire, writeText } from "./socket-writer.ts";
+import { lookAtTunnel } from "./tunnel.ts";
 
 /** How often we look, ms. Every limit may be exceeded by twice as much; none falls short. */
 const TICK_MS = 250;
@@ -25,8 +31,20 @@ const BODY_SILENCE_MS = 60_000;
 /** A client that takes nothing of its answer for so long is gone, ms. */
 const STALL_MS = 600_000;
 
-/** How long a client that has ended its side is served without a sign that it still reads, ms. */
-const HALF_CLOSED_MS = 500;
+/** After so much silence a client that has ended its side is asked whether it still reads, ms. */
+const ASK_MS = 500;
+
+/**
+ * What it is asked with: its system answers for whoever has left, with a reset, and who still reads throws it away
+ * (RFC 9110, section 15.2: any request may be answered so first).
+ */
+const QUESTION = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/**
+ * How long who cannot be asked is taken to be there, ms: HTTP/1.0 knows no interim answers, and in the middle of an
+ * answer nothing may be put. Far more of these have left than wait, and their app is to be told so.
+ */
+const UNASKED_MS = 2_000;
 
 /** After so much silence the system asks whether the client's machine is still there, ms. */
 const PROBE_AFTER_MS = 60_000;
@@ -83,11 +101,7 @@ function lookAtAll(context: SocketContext, tickMs: number): void {
   // What is measured began up to a tick after the `nowMs` that was noted for it: nothing ends early.
   const certainMs = context.nowMs - tickMs;
   for (const client of context.clients) lookAt(context, client, certainMs);
-  for (const tunnel of context.tunnels) {
-    if (tunnel.cutAtMs === null || context.nowMs < tunnel.cutAtMs) continue;
-    cutWire(tunnel.up.to);
-    cutWire(tunnel.down.to);
-  }
+  for (const tunnel of context.tunnels) lookAtTunnel(tunnel, context.nowMs);
 }
 
 function lookAt(context: SocketContext, client: ClientConnection, certainMs: number): void {
@@ -122,9 +136,7 @@ function lookAtIdle(context: SocketContext, client: ClientConnection, certainMs:
 function lookAtTrip(context: SocketContext, trip: Trip, certainMs: number) {
   const { client } = trip;
   const silenceMs = certainMs - client.movedMs;
-  // Who has left answers what is still being sent with a reset; who has not reads slowly.
-  const isSilent = silenceMs >= HALF_CLOSED_MS && client.wire.unsentBytes === 0;
-  if (client.hasEnded && isSilent) return cutWire(client.wire);
+  if (client.isDoubted && hasLeft(context, trip, silenceMs)) return cutWire(client.wire);
   if (!client.isProbed && silenceMs >= PROBE_AFTER_MS) {
     client.isProbed = true;
     client.wire.socket.setKeepAlive(true, PROBE_AFTER_MS);
@@ -133,6 +145,17 @@ function lookAtTrip(context: SocketContext, trip: Trip, certainMs: number) {
   const { timeoutMs } = context.upstream;
   if (trip.stage !== "waiting" || timeoutMs === null) return;
   if (certainMs - trip.sentMs >= timeoutMs) onNoAnswerInTime(context, trip);
+}
+
+/** Asks a client that has ended its side. @returns whether it cannot be asked, and has been silent for too long */
+function hasLeft(context: SocketContext, trip: Trip, silenceMs: number): boolean {
+  const { client, request } = trip;
+  // What is on its way asks, too: who has left answers with a reset, who has not reads slowly.
+  if (silenceMs < ASK_MS || client.wire.unsentBytes > 0) return false;
+  if (request.minor === 0 || !isUnanswered(trip)) return silenceMs >= UNASKED_MS;
+  writeText(client.wire, QUESTION);
+  noteSending(context, client);
+  return false;
 }
 
 /** Only a client that could send is told to: not while the target is slow, or has yet to say 100. */

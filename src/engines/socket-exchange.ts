@@ -60,7 +60,8 @@ export function breakTrip(context: SocketContext, trip: Trip, error: unknown): v
   }
 }
 
-function isUnanswered({ stage }: Trip): boolean {
+/** Nothing of its answer was sent, interim heads apart. */
+export function isUnanswered({ stage }: Trip): boolean {
   return stage === "admitting" || stage === "connecting" || stage === "waiting";
 }
 
@@ -226,6 +227,19 @@ export function onNoAnswerInTime(context: SocketContext, trip: Trip): void {
   const message = `no answer from ${from} within ${context.upstream.timeoutMs} ms`;
   const replayable = isWhole && isIdempotent(trip.request.method);
   fail(context, trip, { kind: "timeout", message, replayable });
+}
+
+/** The time for its target is over, before its answer began: the core says where the request can go instead. */
+export function retire(context: SocketContext, trip: Trip): void {
+  const { dial } = trip;
+  const isUnsent = trip.stage === "connecting" && !trip.hasRetried;
+  trip.dial = null;
+  dial?.cancel();
+  const isWhole = rewind(context, trip);
+  dropUpstream(context, trip);
+  const replayable = isWhole && (isUnsent || isIdempotent(trip.request.method));
+  const message = "the time for its old target is over";
+  fail(context, trip, { kind: "retired", message, replayable });
 }
 
 function fail(context: SocketContext, trip: Trip, failure: ForwardFailure): void {

@@ -4,6 +4,7 @@ import { ANSWER_CODES, messageOf } from "../errors.ts";
 import type { Answer, RefusalCode, RequestHead } from "./engine.ts";
 import {
   type ClientConnection,
+  noteSending,
   reportMistake,
   type SocketContext,
   type Trip,
@@ -16,6 +17,7 @@ import { endWire, whenSent, writeBytes, writeText } from "./socket-writer.ts";
 export function sendOwn(context: SocketContext, trip: Trip, answer: Answer) {
   const { client, request } = trip;
   trip.stage = "answering";
+  noteSending(context, client);
   if (typeof answer.body !== "string") return sendPieces(context, trip, answer);
   const isBare = request.method === "HEAD" || hasNoBody(answer.status);
   const body = Buffer.from(answer.body);
@@ -82,7 +84,7 @@ async function pump(
     if (bytes.length === 0) continue;
     if (isChunked) writeText(wire, `${bytes.length.toString(16)}\r\n`, chunkOf(bytes));
     else writeBytes(wire, bytes);
-    trip.client.movedMs = context.nowMs;
+    noteSending(context, trip.client);
     if (wire.unsentBytes > 0) await new Promise<void>((resolve) => whenSent(wire, resolve));
     if (trip.pieces !== pieces) return;
   }

@@ -4,6 +4,7 @@ import { createTrust } from "../client-address.ts";
 import { createPool } from "./connection-pool.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
+import { createSocketCarrier } from "./socket-carrier.ts";
 import { clientHandler, serveNext } from "./socket-client.ts";
 import type { SocketContext, UpstreamUser } from "./socket-context.ts";
 import { createDeadlines } from "./socket-deadlines.ts";
@@ -11,7 +12,7 @@ import { breakTrip, guardTrip } from "./socket-exchange.ts";
 import { listenForClients } from "./socket-listener.ts";
 import { createStop } from "./socket-stop.ts";
 import { createScratch } from "./socket-writer.ts";
-import { cutTunnel, fromTarget, sideIsOver } from "./tunnel.ts";
+import { cutTunnel, fromTarget, targetIsOver } from "./tunnel.ts";
 
 /**
  * Listens, at once.
@@ -31,6 +32,10 @@ export function createSocketEngine(options: EngineOptions): Engine {
       let count = context.tunnels.size;
       for (const client of context.clients) if (client.trip !== null) count += 1;
       return count;
+    },
+    carrier: createSocketCarrier(context),
+    get upstreamSockets() {
+      return context.pool.made;
     },
     stop,
   };
@@ -75,7 +80,7 @@ function onData(context: SocketContext, user: UpstreamUser, bytes: Buffer): void
 }
 
 function onOver(context: SocketContext, user: UpstreamUser, error: string | null) {
-  if (user.kind === "tunnel") return sideIsOver(user, context.nowMs);
+  if (user.kind === "tunnel") return targetIsOver(user, context.nowMs);
   guardTrip(context, user, () => onTargetOver(context, user, error));
 }
 

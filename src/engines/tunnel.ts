@@ -14,6 +14,12 @@ import {
 /** How long the side that is left gets to take its last bytes, ms. */
 const PATIENCE_MS = 10_000;
 
+/**
+ * How long a side that has got everything may take to answer a close frame, ms. Closing before it has answered would
+ * reset its connection, and it could lose what it has not read yet (RFC 6455, section 7.1.1).
+ */
+const ANSWER_MS = 2_000;
+
 /** After how long of silence the system asks whether the other machine is still there, ms. */
 const PROBE_AFTER_MS = 60_000;
 
@@ -33,8 +39,9 @@ export interface Tunnel {
   readonly exchange: Exchange;
   readonly up: Direction;
   readonly down: Direction;
-  /** When what is left is cut, ms since the epoch; `null`: both sides are there. */
+  /** When what is left is cut, ms since the epoch; `null`: both sides are there, and were not asked to close by us. */
   cutAtMs: number | null;
+  /** What we have asked both sides to close with; 0: we have not. */
   code: number;
   isOver: boolean;
   /** Called once, when both sides have closed. */
@@ -71,14 +78,18 @@ export function openTunnel(
 
 /** What the client sent. */
 export function fromClient(tunnel: Tunnel, bytes: Buffer): void {
-  carry(tunnel, tunnel.up, bytes);
-  // It has answered our close: a server hangs up first.
-  if (tunnel.down.closing === "sent" && tunnel.up.follower.hasClosed) endWire(tunnel.down.to);
+  const { up, down } = tunnel;
+  carry(tunnel, up, bytes);
+  if (!up.follower.hasClosed || !wasAsked(down)) return;
+  // It has answered. A server hangs up first: we do for a target that has left, or when it was we who asked.
+  if (tunnel.code !== 0 || isEnded(up.to)) endWire(down.to);
 }
 
 /** What the target sent. */
 export function fromTarget(tunnel: Tunnel, bytes: Buffer): void {
-  carry(tunnel, tunnel.down, bytes);
+  const { up, down } = tunnel;
+  carry(tunnel, down, bytes);
+  if (down.follower.hasClosed && wasAsked(up) && isEnded(down.to)) endWire(up.to);
 }
 
 function carry(tunnel: Tunnel, direction: Direction, bytes: Buffer) {
@@ -112,13 +123,60 @@ function placeClose(tunnel: Tunnel, direction: Direction): void {
   writeBytes(direction.to, closeFrame(tunnel.code, direction));
 }
 
-/** One side has closed, or will send nothing more: the other one ends when it has got everything. */
-export function sideIsOver(tunnel: Tunnel, nowMs: number): void {
+/** The target has closed: the client ends when it has got everything. */
+export function targetIsOver(tunnel: Tunnel, nowMs: number): void {
+  sideIsOver(tunnel, nowMs, { left: tunnel.down, gone: tunnel.up });
+}
+
+/** The client has closed: the target ends when it has got everything. */
+export function clientIsOver(tunnel: Tunnel, nowMs: number): void {
+  sideIsOver(tunnel, nowMs, { left: tunnel.up, gone: tunnel.down });
+}
+
+/** The client will send nothing more. It may wait for the answer to a close frame of its own. */
+export function clientHasEnded(tunnel: Tunnel, nowMs: number): void {
+  if (tunnel.code !== 0 || !owesAnswer(tunnel.up, tunnel.down)) endWire(tunnel.down.to);
+  clientIsOver(tunnel, nowMs);
+}
+
+/** @param ends by where they lead: to the side that is left, and to the one that has gone */
+function sideIsOver(
+  tunnel: Tunnel,
+  nowMs: number,
+  { left, gone }: { readonly left: Direction; readonly gone: Direction },
+): void {
   if (tunnel.isOver) return;
-  tunnel.cutAtMs ??= nowMs + PATIENCE_MS;
-  endWire(tunnel.down.to);
-  endWire(tunnel.up.to);
+  tunnel.cutAtMs ??= nowMs + patienceWith(tunnel);
+  if (!owesAnswer(left, gone)) endWire(left.to);
   settle(tunnel);
+}
+
+/** Whether the side that `direction` leads to was sent a close frame, by the other side or by us. */
+function wasAsked({ closing, follower }: Direction): boolean {
+  return closing === "sent" || follower.hasClosed;
+}
+
+/** Whether that side has a close frame to answer. @param back what comes from it */
+function owesAnswer(direction: Direction, back: Direction): boolean {
+  return wasAsked(direction) && !back.follower.hasClosed;
+}
+
+function isEnded(wire: Wire): boolean {
+  return wire.isOver || wire.isEnding;
+}
+
+function patienceWith({ up, down }: Tunnel): number {
+  return up.to.unsentBytes + down.to.unsentBytes > 0 ? PATIENCE_MS : ANSWER_MS;
+}
+
+/** Ends what takes too long. To be called now and then. */
+export function lookAtTunnel(tunnel: Tunnel, nowMs: number): void {
+  const { up, down } = tunnel;
+  if (tunnel.cutAtMs !== null) {
+    if (nowMs >= tunnel.cutAtMs) cutTunnel(tunnel);
+  } else if (up.closing === "sent" && down.closing === "sent") {
+    tunnel.cutAtMs = nowMs + patienceWith(tunnel);
+  }
 }
 
 /** Ends both sides now; what a side has not taken is lost. */

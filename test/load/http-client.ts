@@ -35,6 +35,8 @@ export interface HttpClient {
   readonly bytes: number;
   /** The server has announced that nothing follows on this connection. */
   readonly isLast: boolean;
+  /** It was asked whether it still reads. */
+  readonly isAsked: boolean;
 }
 
 export interface HttpClientOptions {
@@ -57,7 +59,7 @@ interface Expected {
 export async function connectHttp(port: number, options: HttpClientOptions): Promise<HttpClient> {
   const { noise, exact, onPiece, onStray } = options;
   const queue: Expected[] = [];
-  const state = { bytes: 0, isLast: false, isRefused: false };
+  const state = { bytes: 0, isLast: false, isRefused: false, isAsked: false };
   const settle = (outcome: Outcome) => queue.shift()?.settle(outcome);
   const fail = (why: string) => {
     if (queue.length === 0) onStray?.(why);
@@ -68,6 +70,10 @@ export async function connectHttp(port: number, options: HttpClientOptions): Pro
     onHead(head) {
       const expected = queue[0];
       if (expected === undefined) throw new Error(`"${head.first}" without a request`);
+      if (head.first.startsWith("HTTP/1.1 100 ") && line.isHalfClosed && !state.isAsked) {
+        state.isAsked = true;
+        return { kind: "interim" };
+      }
       if (head.fields.get("connection") === "close") state.isLast = true;
       const own = ownAnswer(head);
       expected.own = own;
@@ -115,6 +121,9 @@ export async function connectHttp(port: number, options: HttpClientOptions): Pro
     },
     get isLast() {
       return state.isLast;
+    },
+    get isAsked() {
+      return state.isAsked;
     },
     expect(request) {
       if (line.isOver) return Promise.resolve({ kind: "broken", why: "it was closed" });

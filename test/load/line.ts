@@ -25,6 +25,8 @@ export interface Line {
   end(): void;
   /** Sends a RST. */
   cut(): void;
+  /** It has been told to half-close. */
+  readonly isHalfClosed: boolean;
   readonly isOver: boolean;
 }
 
@@ -80,6 +82,9 @@ export function createLine(listener: LineListener): OpenLine {
     },
     cut() {
       if (!state.isOver) state.socket?.terminate();
+    },
+    get isHalfClosed() {
+      return state.isHalfClosed;
     },
     get isOver() {
       return state.isOver;

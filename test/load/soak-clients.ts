@@ -76,14 +76,14 @@ export const isSlow: Client = async (world, app) => {
     setTimeout(() => line.resume(), chance.between(1, 20));
   });
   const request = largeRequest(world, app);
-  const outcome = client.expect(request);
+  const followed = follow(world, "slow", request, client.expect(request));
   client.line.send(requestHead(request));
   for (const piece of requestBody(noise, chance, request)) {
     await Bun.sleep(chance.between(0, 10));
     await client.line.sent();
     client.line.send(piece);
   }
-  await follow(world, "slow", request, outcome);
+  await followed;
   client.line.end();
 };
 
@@ -148,5 +148,6 @@ export const halfCloses: Client = async (world, app) => {
   client.line.send(Buffer.concat([requestHead(request), ...requestBody(noise, chance, request)]));
   client.line.halfClose();
   await follow(world, "half-closed", request, outcome);
+  if (client.isAsked) world.tally.count("half-closed: asked whether it still reads");
   client.line.end();
 };

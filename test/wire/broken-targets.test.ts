@@ -139,6 +139,36 @@ describe.each(ENGINES)("$name: before the head", (engine) => {
   });
 });
 
+describe.each(ENGINES)("$name: what the core asks after an attempt", (engine) => {
+  const WHO_ASKS = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+
+  test.each([
+    ["nothing of a proxy", ""],
+    [
+      "what a proxy has said",
+      "Forwarded: for=192.0.2.1\r\nVia: 1.1 front\r\nX-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n",
+    ],
+  ])("wire: it still sees %s, as the client sent it", async (_what, headers) => {
+    using upstream = await startScriptedUpstream();
+    const seen: (string | null)[][] = [];
+    const note = ({ header }: { header(name: string): string | null }) =>
+      seen.push(WHO_ASKS.map((name) => header(name)));
+    await using proxy = engine.start(upstream.origin, {
+      admit(head, handler) {
+        note(head);
+        return handler.exchange(head);
+      },
+      answered(_answer, { head }) {
+        note(head);
+        return null;
+      },
+    });
+    await exchangeRaw(proxy.port, `GET / HTTP/1.1\r\nHost: shop.test\r\n${headers}\r\n`);
+    expect(seen).toHaveLength(2);
+    expect(seen[1]).toEqual(seen[0] ?? []);
+  });
+});
+
 describe.each(ENGINES)("$name: within the body", (engine) => {
   const started: readonly [what: string, head: string][] = [
     ["with a short length", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf"],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { TestEngine } from "../support/engine-under-test.ts";
 import { ENGINES } from "../support/engines.ts";
-import { connectRaw } from "../support/raw-client.ts";
+import { connectRaw, type RawClient } from "../support/raw-client.ts";
 import { textAnswer } from "../support/scripted-handler.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { until } from "../support/until.ts";
@@ -37,6 +37,11 @@ const requestOf = async (upstream: Awaited<ReturnType<typeof startUpstream>>) =>
   await until(() => upstream.requests.some((request) => request.target !== "/beat"));
   return upstream.requests.find((request) => request.target !== "/beat")!;
 };
+
+type Leaving = (client: RawClient) => void;
+/** With a FIN. One that only ended its side would still wait for its answer. */
+const closes: Leaving = (client) => client[Symbol.dispose]();
+const resets: Leaving = (client) => client.reset();
 
 describe.each(ENGINES)("$name: leases", (engine) => {
   const downloads: readonly [what: string, head: string, piece: string, last: string][] = [
@@ -128,7 +133,7 @@ describe.each(ENGINES)("$name: leases", (engine) => {
   test.each(phases)(
     "wire: a client that leaves %s frees lease and target",
     async (_phase, sends, answers) => {
-      for (const how of ["end", "reset"] as const) {
+      for (const leave of [closes, resets]) {
         using upstream = await startUpstream();
         await using proxy = engine.start(upstream.origin);
         using client = await connectRaw(proxy.port);
@@ -137,7 +142,7 @@ describe.each(ENGINES)("$name: leases", (engine) => {
         request.write(answers);
         if (answers !== "") await client.until(() => client.received.includes("half"));
         expect(proxy.handler.leases).toBe(1);
-        client[how]();
+        leave(client);
         await isReleased(proxy);
         await until(() => upstream.open === 0);
         expect(proxy.handler.failures).toEqual([]);
@@ -169,8 +174,8 @@ describe.each(ENGINES)("$name: leases", (engine) => {
       if (index % 9 > 2)
         await until(() => proxy.handler.heads.some((head) => head.target === `/${index}`));
       if (index % 9 > 5 && answerTo(index).length > 20) await until(() => client.received !== "");
-      if (index % 2 === 0) client.end();
-      else client.reset();
+      if (index % 2 === 0) closes(client);
+      else resets(client);
     };
     for (let index = 0; index < 2000; index += 50) {
       await Promise.all(Array.from({ length: 50 }, (_, offset) => one(index + offset)));
@@ -235,28 +240,28 @@ describe.each(ENGINES)("$name: held", (engine) => {
     expect(proxy.handler.abandoned).toBe(0);
   });
 
-  const waiting: readonly [what: string, sends: string, hows: readonly ("end" | "reset")[]][] = [
-    ["with a GET", get("/"), ["end", "reset"]],
+  const waiting: readonly [what: string, sends: string, leavings: readonly Leaving[]][] = [
+    ["with a GET", get("/"), [closes, resets]],
     // Its end would stand behind the bytes that nobody reads.
-    ["with a long upload", postHead(50_000_000) + "x".repeat(5_000_000), ["reset"]],
-    ["with half an upload", `${postHead(100)}half`, ["end", "reset"]],
+    ["with a long upload", postHead(50_000_000) + "x".repeat(5_000_000), [resets]],
+    ["with half an upload", `${postHead(100)}half`, [closes, resets]],
     [
       "with a WebSocket",
       "GET / HTTP/1.1\r\nHost: shop.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-      ["end", "reset"],
+      [closes, resets],
     ],
   ];
   test.each(waiting)(
     "wire: a held client %s that leaves is forgotten, once",
-    async (_what, sends, hows) => {
-      for (const how of hows) {
+    async (_what, sends, leavings) => {
+      for (const leave of leavings) {
         await using proxy = engine.start("http://127.0.0.1:1", {
           admit: (_head, handler) => handler.hold().admission,
         });
         using client = await connectRaw(proxy.port);
         client.send(sends);
         await until(() => proxy.handler.heads.length === 1);
-        client[how]();
+        leave(client);
         await until(() => proxy.handler.abandoned === 1 && proxy.engine.inFlight === 0);
         expect(proxy.handler.leases).toBe(0);
         expect(proxy.logged).toEqual([]);

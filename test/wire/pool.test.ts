@@ -234,8 +234,8 @@ describe("socket: attempts to connect", () => {
   test("pool: the limit on connecting begins when a request's turn has come", async () => {
     using deaf = await startDeafListener();
     await using world = startAt(deaf.origin, { socketsMax: 2, connectTimeoutMs: 150 });
-    const first = await world.ask(get("/0"));
     const startMs = performance.now();
+    const first = await world.ask(get("/0"));
     const clients = [await world.ask(get("/1")), await world.ask(get("/2"))];
     const tookMs: number[] = [];
     for (const client of clients) {

@@ -133,6 +133,48 @@ describe("socket: tunnels", () => {
     await isReleased(joined.proxy);
   });
 
+  test("websocket: a client that does not answer a close is given about two seconds, then the end", async () => {
+    await using joined = await join();
+    const close = frame({ opcode: OPCODES.close, payload: closePayload(1000) });
+    const beganMs = performance.now();
+    joined.target.write(close);
+    joined.target.end();
+    await joined.client.until(() => joined.client.isClosed);
+    expect(joined.client.isReset).toBe(false);
+    expect(joined.toClient()).toBe(close.toString("latin1"));
+    expect(performance.now() - beganMs).toBeWithin(1500, 3500);
+    await isReleased(joined.proxy);
+  });
+
+  test("websocket: sides that ignore our close frames do not hold up a stop", async () => {
+    await using joined = await join();
+    const beganMs = performance.now();
+    await joined.proxy.engine.stop(60_000);
+    expect(performance.now() - beganMs).toBeWithin(1500, 3500);
+    expect(joined.toClient()).toBe("\x88\x02\x03\xe9");
+  });
+
+  test("websocket: a client that closes and ends its side still gets the target's answer", async () => {
+    using upstream = await startRawUpstream();
+    await using proxy = startSocketEngine(upstream.origin);
+    using client = await connectRaw(proxy.port, { allowHalfOpen: true });
+    client.send(upgradeRequest("/"));
+    const target = await upstream.received("\r\n\r\n");
+    target.write(AGREED);
+    await client.until(() => client.received === AGREED);
+    const payload = closePayload(1000);
+    client.send(frame({ opcode: OPCODES.close, payload, masked: true }));
+    client.end();
+    await until(() => proxy.handler.leases === 1 && target.received.endsWith("\x02\xea"));
+    expect(target.isClosed).toBe(false);
+    const answer = frame({ opcode: OPCODES.close, payload });
+    target.write(answer);
+    await client.until(() => client.isClosed);
+    expect(client.received).toBe(AGREED + answer.toString("latin1"));
+    await isReleased(proxy);
+    await until(() => target.isClosed);
+  });
+
   test("websocket: 64 MB in one frame cross both ways, byte for byte", async () => {
     await using joined = await join();
     const bytes = 64_000_000;

@@ -19,6 +19,7 @@ import {
   testCertificates,
 } from "../support/tls-listener.ts";
 import { until } from "../support/until.ts";
+import { createVirtualClock } from "../support/virtual-clock.ts";
 import { startEcho } from "../support/websocket-peers.ts";
 
 const GET = "GET /a?b=c HTTP/1.1\r\nHost: shop.test\r\n\r\n";
@@ -298,14 +299,19 @@ describe("socket: TLS connections", () => {
   const [engine] = socketEngine;
   if (engine === undefined) throw new Error("there is no socket engine");
 
-  test("wire: a client that ends its side is still answered", async () => {
+  test("wire: a client that ends its side is asked whether it still reads, and answered", async () => {
     using upstream = await startScriptedUpstream(() => undefined);
-    await using world = startSecure(engine, upstream.origin);
+    const clock = createVirtualClock();
+    await using world = startSecure(engine, upstream.origin, { engine: { clock } });
     using client = await connectTls(world.proxy.port, { allowHalfOpen: true });
     client.send(GET);
     const request = await upstream.request();
     client.socket.end();
-    await client.until(() => client.socket.writableFinished);
+    await until(async () => {
+      await clock.advance(250);
+      return client.received.includes("100 Continue");
+    });
+    await clock.advance(700_000);
     request.reply("late");
     await client.until(() => client.received.endsWith("late") && client.hasEnded);
     await until(() => world.proxy.handler.leases === 0);
@@ -415,6 +421,8 @@ describe("socket: TLS connections", () => {
         if (index % 5 > 0) client.send(GET.replace("/a?b=c", index % 5 > 2 ? "/answer" : "/wait"));
         if (index % 5 > 3) await client.until(() => client.received.length > 0);
         client.tcp[end]();
+        // It has left by then: one that only ended its side would still wait for its answer.
+        if (end === "end") client[Symbol.dispose]();
       }),
     );
     await until(() => proxy.handler.leases === 0, 8_000);

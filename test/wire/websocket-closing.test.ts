@@ -5,6 +5,23 @@ import { until } from "../support/until.ts";
 import { closePayload, frame, OPCODES, upgradeRequest } from "../support/websocket-frames.ts";
 import { isReleased, open, startEcho, startRaw } from "../support/websocket-peers.ts";
 
+/** The client talks on, reads only then what it was sent, and answers the close in it; nothing of it is a reset. */
+async function answerUnread(raw: Awaited<ReturnType<typeof startRaw>>): Promise<void> {
+  const { client, target } = raw;
+  await until(() => target.isGone);
+  // A reset would come for each of these, and nothing tells from outside that none is on its way.
+  for (let count = 0; count < 5; count += 1) {
+    client.send(frame({ opcode: OPCODES.text, payload: "still here", masked: true }));
+    await Bun.sleep(5);
+  }
+  client.resume();
+  await client.until(() => raw.fromTarget().some(({ opcode }) => opcode === OPCODES.close));
+  client.send(frame({ opcode: OPCODES.close, payload: closePayload(1000), masked: true }));
+  await client.until(() => client.isClosed);
+  expect(client.isReset).toBe(false);
+  await isReleased(raw.proxy);
+}
+
 describe.each(ENGINES)("$name: closing", (engine) => {
   const codes = [1000, 1001, 1008, 1011, 1012, 3000, 4999];
   test.each(codes)("websocket: close code %d with its reason crosses both ways", async (code) => {
@@ -70,6 +87,30 @@ describe.each(ENGINES)("$name: closing", (engine) => {
     await using _ = raw;
     await until(() => raw.fromTarget().length === 2);
     expect(raw.fromTarget()[1]?.payload).toEqual(closePayload(4001, "no"));
+  });
+
+  test("websocket: a target that closes and leaves does not cost a client what it has not read yet", async () => {
+    await using raw = await startRaw(engine.start);
+    raw.client.pause();
+    raw.target.write(frame({ opcode: OPCODES.text, payload: "the last word" }));
+    raw.target.write(frame({ opcode: OPCODES.close, payload: closePayload(4001, "no") }));
+    raw.target.end();
+    await answerUnread(raw);
+    const [word, close] = raw.fromTarget();
+    expect(String(word?.payload)).toBe("the last word");
+    expect(close?.payload).toEqual(closePayload(4001, "no"));
+  });
+
+  test("websocket: nor does a stop, however soon the target has answered it", async () => {
+    await using raw = await startRaw(engine.start);
+    raw.client.pause();
+    const stopped = raw.proxy.engine.stop(10_000);
+    await until(() => raw.fromClient().length === 1);
+    raw.target.write(frame({ opcode: OPCODES.close, payload: closePayload(1001) }));
+    raw.target.end();
+    await answerUnread(raw);
+    expect(raw.fromTarget()[0]?.payload).toEqual(closePayload(1001));
+    await stopped;
   });
 
   test("websocket: stopping the engine closes sockets with 1001 on both sides", async () => {
