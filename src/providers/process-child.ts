@@ -9,7 +9,13 @@ import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Ledger } from "./process-ledger.ts";
 import { createTail, type OutputReading, type OutputTail, readOutput } from "./process-output.ts";
-import { APP_VARIABLE, type Marks, OWNER_VARIABLE, startedAt } from "./process-table.ts";
+import {
+  APP_VARIABLE,
+  type Marks,
+  OWNER_VARIABLE,
+  RUN_VARIABLE,
+  startedAt,
+} from "./process-table.ts";
 import { endTree, killTree, type ProcessTree } from "./process-tree.ts";
 import { ProviderError } from "./provider.ts";
 
@@ -21,6 +27,8 @@ export interface ChildDeps {
   readonly environment: Readonly<Record<string, string>>;
   /** Who we are: see `ownerMark`. */
   readonly owner: string;
+  /** No other run of this owner has it. */
+  readonly run: string;
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,6 +54,8 @@ export interface Child {
   isRunning(): boolean;
   /** Resolves soon after the main process has ended, when its last words are in. Never rejects. */
   readonly exited: Promise<ChildExit>;
+  /** The last lines it has printed, harmless to show, one per line; at most `REASON_CHARACTERS_MAX`. */
+  output(): string;
   /**
    * Ends it: its stop signal, its time-out, SIGKILL. Resolves when no process of it is left. Safe to repeat;
    * also ends what its main process left behind when that ended by itself.
@@ -94,13 +104,14 @@ export function startChild(deps: ChildDeps): Child {
     target: targetOf(`http://127.0.0.1:${port}`),
     isRunning: () => !context.hasExited && !context.isEndWanted,
     exited,
+    output: () => context.tail.text(REASON_CHARACTERS_MAX, "\n"),
     end: () => end(context, exited),
     kill: () => killTree(context.tree),
   };
 }
 
 function createContext(deps: ChildDeps): ChildContext {
-  const { clock, declaration, ledger, log, owner } = deps;
+  const { clock, declaration, ledger, log, owner, run } = deps;
   const marks: Marks = { owner, app: declaration.key };
   const startedMs = clock.now();
   const process = spawn(deps, marks);
@@ -113,7 +124,7 @@ function createContext(deps: ChildDeps): ChildContext {
   return {
     deps,
     process,
-    tree: { leaders: [leader], marks, notBefore: leader.startedAt || null },
+    tree: { leaders: [leader], marks, run, notBefore: leader.startedAt || null },
     tail,
     readings: [read("stdout"), read("stderr")],
     startedMs,
@@ -139,6 +150,7 @@ function spawn(deps: ChildDeps, marks: Marks): Bun.Subprocess<"ignore", "pipe", 
         PORT: String(port),
         [OWNER_VARIABLE]: marks.owner,
         [APP_VARIABLE]: marks.app,
+        [RUN_VARIABLE]: deps.run,
       },
       detached: true,
       stdin: "ignore",

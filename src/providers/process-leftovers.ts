@@ -95,16 +95,18 @@ async function addMarked(
   const spared = ourselves(entries);
   for (const entry of entries) {
     if (spared.has(entry.pid)) continue;
-    const marks = await readMarks(entry.pid);
-    if (marks === null || !isOrphaned(marks, instanceId)) continue;
-    addTree(trees, marks, isLeader(entry) ? entry : null);
+    const found = await readMarks(entry.pid);
+    if (found === null || !isOrphaned(found, instanceId)) continue;
+    const { owner, app } = found;
+    addTree(trees, { owner, app }, isLeader(entry) ? entry : null);
   }
   return trees;
 }
 
+/** All versions of an app that ran at once are one tree: all of them end. */
 function addTree(trees: Map<string, ProcessTree>, marks: Marks, leader: Leader | null): void {
   const name = JSON.stringify([marks.owner, marks.app]);
-  const tree = trees.get(name) ?? { leaders: [], marks, notBefore: null };
+  const tree = trees.get(name) ?? { leaders: [], marks, run: null, notBefore: null };
   const isKnown = tree.leaders.some((known) => known.pid === leader?.pid);
   const leaders = leader === null || isKnown ? tree.leaders : [...tree.leaders, leader];
   trees.set(name, { ...tree, leaders });

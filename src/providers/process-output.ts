@@ -59,8 +59,8 @@ interface Reader {
 /** The last lines a child printed, on whichever stream. */
 export interface OutputTail {
   add(line: string): void;
-  /** The newest lines that fit into `charactersMax`, oldest first, harmless to show, joined by ` | `. */
-  text(charactersMax: number): string;
+  /** The newest lines that fit into `charactersMax`, oldest first, harmless to show, joined by ` | ` if not otherwise. */
+  text(charactersMax: number, separator?: string): string;
 }
 
 /** Keeps the last lines of a child's output for the message that explains its end. */
@@ -71,7 +71,7 @@ export function createTail(): OutputTail {
       lines.push(line.slice(0, TAIL_LINE_CHARACTERS_MAX));
       if (lines.length > TAIL_LINES_MAX) lines.shift();
     },
-    text: (charactersMax) => joinNewest(lines, charactersMax),
+    text: (charactersMax, separator = " | ") => joinNewest(lines, charactersMax, separator),
   };
 }
 
@@ -209,12 +209,12 @@ function reportOmitted(reader: Reader): void {
   reader.omitted = 0;
 }
 
-function joinNewest(lines: readonly string[], charactersMax: number): string {
+function joinNewest(lines: readonly string[], charactersMax: number, separator: string): string {
   let text = "";
   for (const line of lines.toReversed()) {
     const shown = harmless(line);
     if (shown === "") continue;
-    const longer = text === "" ? shown : `${shown} | ${text}`;
+    const longer = text === "" ? shown : `${shown}${separator}${text}`;
     if (longer.length > charactersMax) return text === "" ? shown.slice(0, charactersMax) : text;
     text = longer;
   }

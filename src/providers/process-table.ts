@@ -28,6 +28,9 @@ export const OWNER_VARIABLE = "PAASTIS_OWNER";
 /** Environment variable that holds the app's key. */
 export const APP_VARIABLE = "PAASTIS_APP";
 
+/** Environment variable that tells an app's runs of one owner apart: two versions of it may run at once. */
+export const RUN_VARIABLE = "PAASTIS_RUN";
+
 const IS_LINUX = process.platform === "linux";
 
 /** Start times are text: a fixed language and zone make them comparable. */
@@ -49,30 +52,35 @@ export function startedAt(pid: number): string | null {
 /** Every process that lives and that we may see. */
 export async function listProcesses(): Promise<readonly ProcessEntry[]> {
   if (!IS_LINUX) return listByPs();
-  const entries: ProcessEntry[] = [];
-  for (const name of await readdir("/proc")) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    const stat = await readIfThere(`/proc/${pid}/stat`);
-    const entry = stat === null ? null : parseStat(pid, stat);
-    if (entry !== null) entries.push(entry);
-  }
-  return entries;
+  const pids = (await readdir("/proc")).map(Number).filter(Number.isInteger);
+  // At once: one after the other, each would wait for its turn on a machine that is busy.
+  const entries = await Promise.all(pids.map(readEntry));
+  return entries.filter((entry) => entry !== null);
 }
 
-/** The marks in a process's environment; `null` without them, or where they cannot be read. */
-export async function readMarks(pid: number): Promise<Marks | null> {
+async function readEntry(pid: number): Promise<ProcessEntry | null> {
+  const stat = await readIfThere(`/proc/${pid}/stat`);
+  return stat === null ? null : parseStat(pid, stat);
+}
+
+/**
+ * The marks in a process's environment, and which run it belongs to (empty: it does not say); `null` without marks, or
+ * where they cannot be read.
+ */
+export async function readMarks(pid: number): Promise<(Marks & { readonly run: string }) | null> {
   if (!IS_LINUX) return null;
   const environment = await readIfThere(`/proc/${pid}/environ`);
   if (environment === null || !environment.includes(`${OWNER_VARIABLE}=`)) return null;
   let owner: string | null = null;
   let app: string | null = null;
+  let run = "";
   for (const variable of environment.split("\0")) {
     if (variable.startsWith(`${OWNER_VARIABLE}=`))
       owner = variable.slice(OWNER_VARIABLE.length + 1);
     if (variable.startsWith(`${APP_VARIABLE}=`)) app = variable.slice(APP_VARIABLE.length + 1);
+    if (variable.startsWith(`${RUN_VARIABLE}=`)) run = variable.slice(RUN_VARIABLE.length + 1);
   }
-  return owner === null ? null : { owner, app: app ?? "" };
+  return owner === null ? null : { owner, app: app ?? "", run };
 }
 
 /** Whether the process can have been started by something that itself began at `other`. */

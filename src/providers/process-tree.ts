@@ -22,6 +22,8 @@ export interface Leader {
 export interface ProcessTree {
   readonly leaders: readonly Leader[];
   readonly marks: Marks;
+  /** The one run that `marks` means; `null`: every run of the app. */
+  readonly run: string | null;
   /** Nothing older belongs to it; `null`: not known. */
   readonly notBefore: string | null;
 }
@@ -97,16 +99,16 @@ async function look(tree: ProcessTree): Promise<Look> {
   const groups = groupsOf(tree, entries);
   const spared = ourselves(entries);
   const ourGroup = entries.find((entry) => entry.pid === process.pid)?.group;
-  const members: ProcessEntry[] = [];
-  const addressees = new Set<number>();
-  for (const entry of entries) {
-    if (spared.has(entry.pid)) continue;
-    const inGroup = groups.has(entry.group);
-    if (!inGroup && !groups.has(entry.session) && !(await isMarked(tree, entry))) continue;
-    members.push(entry);
-    addressees.add(inGroup && entry.group !== ourGroup ? -entry.group : entry.pid);
-  }
-  return { members, addressees };
+  const belongs = await Promise.all(
+    entries.map(
+      (entry) => groups.has(entry.group) || groups.has(entry.session) || isMarked(tree, entry),
+    ),
+  );
+  const members = entries.filter(({ pid }, at) => belongs[at] === true && !spared.has(pid));
+  const addressees = members.map(({ pid, group }) =>
+    groups.has(group) && group !== ourGroup ? -group : pid,
+  );
+  return { members, addressees: new Set(addressees) };
 }
 
 /** @returns whether there was anything to signal */
@@ -146,8 +148,9 @@ function groupsOf(tree: ProcessTree, entries: readonly ProcessEntry[]): Readonly
 
 async function isMarked(tree: ProcessTree, entry: ProcessEntry): Promise<boolean> {
   if (tree.notBefore !== null && !mayDescendFrom(entry, tree.notBefore)) return false;
-  const marks = await readMarks(entry.pid);
-  return marks?.owner === tree.marks.owner && marks.app === tree.marks.app;
+  const found = await readMarks(entry.pid);
+  if (found === null || (tree.run !== null && found.run !== tree.run)) return false;
+  return found.owner === tree.marks.owner && found.app === tree.marks.app;
 }
 
 function groupExists(group: number): boolean {

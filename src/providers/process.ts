@@ -1,14 +1,24 @@
 /** The provider of apps that Paastis runs itself, as child processes. */
 
-import type { Clock } from "../clock.ts";
 import type { ProcessDeclaration } from "../config.ts";
 import { messageOf } from "../errors.ts";
-import type { Log } from "../log.ts";
 import { throwIfAborted, unlessAborted } from "./abortable.ts";
-import { findFreePort, isPortFree } from "./free-port.ts";
-import { type Child, type ChildExit, startChild } from "./process-child.ts";
-import { createLedger, type Ledger } from "./process-ledger.ts";
+import { createLedger } from "./process-ledger.ts";
 import { endLeftovers, ownerMark } from "./process-leftovers.ts";
+import { endChild, startIn } from "./process-run.ts";
+import {
+  ASLEEP,
+  childrenOf,
+  declarationOf,
+  find,
+  knownSlot,
+  type ProcessContext,
+  type ProcessProviderDeps,
+  type Slot,
+  slotOf,
+  throwIfClosing,
+} from "./process-slots.ts";
+import { createVersions } from "./process-versions.ts";
 import {
   type Listing,
   type Notice,
@@ -18,50 +28,11 @@ import {
   type Step,
 } from "./provider.ts";
 
-/** What the provider is made of. */
-export interface ProcessProviderDeps {
-  /** The apps that are declared now; asked anew at each call. */
-  readonly declarations: () => readonly ProcessDeclaration[];
-  /** What children inherit. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** Absolute; `null`: nothing can be written, and a killed instance's children are found by their marks alone. */
-  readonly dataDir: string | null;
-  /** The same after a restart, different from every other instance on this machine. */
-  readonly instanceId: string;
-  readonly clock: Clock;
-  /** 0 to 1, exclusive. */
-  readonly random: () => number;
-  readonly log: Log;
-}
-
-/** What is held about one app. */
-interface Slot {
-  child: Child | null;
-  /** What to report of it, but for the moment between an exit and its explanation. */
-  seen: Observation;
-  /** Wakes that wait until the old child is gone: its end is then no news to anybody. */
-  wakesWaiting: number;
-  /** The changed declaration that was already logged. */
-  reportedChange: string | null;
-}
-
-interface ProcessContext {
-  readonly deps: ProcessProviderDeps;
-  readonly owner: string;
-  readonly ledger: Ledger;
-  readonly slots: Map<string, Slot>;
-  readonly listeners: Set<(notice: Notice) => void>;
-  closing: Promise<void> | null;
-}
-
 const WAKE_TIMEOUT_MS = 60_000;
 const SLEEP_TIMEOUT_MIN_MS = 40_000;
 
 /** How long a sleep may take beyond `stop_timeout`: the kernel must take away what was killed. */
 const SLEEP_MARGIN_MS = 10_000;
-
-/** Starts as asleep: what ran under an earlier instance has been ended. */
-const ASLEEP: Observation = { phase: "asleep", target: null };
 
 /**
  * Ends what a killed Paastis of the same instance has left behind, then resolves to a provider without children.
@@ -83,6 +54,7 @@ export async function createProcessProvider(deps: ProcessProviderDeps): Promise<
     ledger,
     slots: new Map(),
     listeners: new Set(),
+    starts: 0,
     closing: null,
   });
 }
@@ -123,12 +95,14 @@ function providerOf(context: ProcessContext): Provider {
       return () => context.listeners.delete(listener);
     },
     forget: (id) => forget(context, id),
+    versions: createVersions(context),
     close() {
       context.closing ??= closeAll(context);
       return context.closing;
     },
     async hurry() {
-      await Promise.all([...context.slots.values()].map(({ child }) => child?.kill()));
+      const children = [...context.slots.values()].flatMap(childrenOf);
+      await Promise.all(children.map((child) => child.kill()));
     },
   };
 }
@@ -155,54 +129,18 @@ async function wake(context: ProcessContext, id: string, signal: AbortSignal): P
   }
 }
 
-/** Synchronous up to the spawned child, so that nobody else can take its port or its slot. */
+/** Brings the app up as it is declared now. */
 function start(context: ProcessContext, slot: Slot, declaration: ProcessDeclaration): Step {
-  const { clock, environment, log } = context.deps;
-  const { ledger, owner } = context;
-  const port = choosePort(context, declaration);
-  const child = startChild({ declaration, port, environment, owner, ledger, clock, log });
-  slot.child = child;
-  slot.seen = { phase: "awake", target: child.target };
-  slot.reportedChange = null;
-  log.debug({ app: declaration.key, pid: child.pid, port }, "process started");
-  void follow(context, slot, child);
-  return { done: true, target: child.target };
-}
-
-/** Waits for a child's end, whoever wanted it, and clears up after it. Never rejects. */
-async function follow(context: ProcessContext, slot: Slot, child: Child): Promise<void> {
-  const exit = await child.exited;
-  if (exit.byItself) tellExit(context, slot, { child, exit });
-  try {
-    await endChild(slot, child);
-  } catch (error) {
-    // Kept in its slot: the next wake or sleep tries again, and says why if that fails, too.
-    const { key } = child.declaration;
-    context.deps.log.error({ app: key, reason: messageOf(error) }, "a process cannot be ended");
-  }
-}
-
-function tellExit(
-  context: ProcessContext,
-  slot: Slot,
-  { child, exit }: { readonly child: Child; readonly exit: ChildExit },
-): void {
-  const { log } = context.deps;
-  const id = child.declaration.key;
-  const phase = exit.status === 0 ? "asleep" : "failed";
-  const reason = exit.status === 0 ? "exited with status 0" : exit.reason;
-  slot.seen = { phase, target: null, reason };
-  if (slot.wakesWaiting > 0) {
-    log.warn({ app: id, reason }, "ended by itself just before it was woken again");
-    return;
-  }
-  for (const listener of context.listeners) {
-    try {
-      listener({ id, observation: slot.seen });
-    } catch (error) {
-      log.error({ app: id, reason: messageOf(error) }, "a listener for exits failed");
-    }
-  }
+  const { target } = startIn(context, slot, {
+    declaration,
+    take(child) {
+      slot.child = child;
+      slot.onEnd = null;
+      slot.seen = { phase: "awake", target: child.target };
+      slot.reportedChange = null;
+    },
+  });
+  return { done: true, target };
 }
 
 async function sleepApp(context: ProcessContext, id: string, signal: AbortSignal): Promise<Step> {
@@ -212,61 +150,27 @@ async function sleepApp(context: ProcessContext, id: string, signal: AbortSignal
   return { done: true, target: null };
 }
 
-/** An exit by itself keeps its reason; what was ended on purpose is asleep, whatever its status. */
-async function endChild(slot: Slot, child: Child): Promise<void> {
-  if (child.isRunning()) slot.seen = { phase: "stopping", target: null };
-  await child.end();
-  if (slot.child !== child) return;
-  slot.child = null;
-  if (slot.seen.phase === "stopping") slot.seen = ASLEEP;
-}
-
 async function forget(context: ProcessContext, id: string): Promise<void> {
   const slot = context.slots.get(id);
   if (slot === undefined) return;
-  if (slot.child !== null) await endChild(slot, slot.child);
+  await Promise.all(childrenOf(slot).map((child) => endChild(slot, child)));
   // It may have been declared and woken again meanwhile.
-  if (slot.child === null && declarationOf(context, id) === null) context.slots.delete(id);
+  if (childrenOf(slot).length === 0 && declarationOf(context, id) === null)
+    context.slots.delete(id);
 }
 
 async function closeAll(context: ProcessContext): Promise<void> {
-  const endings = [...context.slots].map(async ([id, slot]) => {
-    try {
-      if (slot.child !== null) await endChild(slot, slot.child);
-    } catch (error) {
-      context.deps.log.error({ app: id, reason: messageOf(error) }, "left running at the end");
-    }
-  });
+  const endings = [...context.slots].flatMap(([id, slot]) =>
+    childrenOf(slot).map(async (child) => {
+      try {
+        await endChild(slot, child);
+      } catch (error) {
+        context.deps.log.error({ app: id, reason: messageOf(error) }, "left running at the end");
+      }
+    }),
+  );
   await Promise.all(endings);
   context.listeners.clear();
-}
-
-/** @throws ProviderError `failed` when the fixed port is taken, or no port is free */
-function choosePort(context: ProcessContext, declaration: ProcessDeclaration): number {
-  const { key, port } = declaration;
-  const given = new Map<number, string>();
-  for (const { child } of context.slots.values()) {
-    if (child !== null) given.set(child.port, child.declaration.key);
-  }
-  if (port === null) return chooseFreePort(context, key, new Set(given.keys()));
-  const other = given.get(port);
-  if (other !== undefined || !isPortFree(port)) {
-    const who = other === undefined ? "another program" : `app ${other}`;
-    throw new ProviderError(
-      "failed",
-      `cannot start ${key}: port ${port} is in use by ${who}; stop that, or give ${key} another port`,
-    );
-  }
-  return port;
-}
-
-function chooseFreePort(context: ProcessContext, key: string, taken: Set<number>): number {
-  for (const { port } of context.deps.declarations()) if (port !== null) taken.add(port);
-  try {
-    return findFreePort(context.deps.random, taken);
-  } catch (cause) {
-    throw new ProviderError("failed", `cannot start ${key}: ${messageOf(cause)}`, { cause });
-  }
 }
 
 function listingOf(context: ProcessContext, declaration: ProcessDeclaration): Listing {
@@ -292,7 +196,7 @@ function reportChange(context: ProcessContext, slot: Slot, declared: ProcessDecl
     slot.reportedChange = change;
     context.deps.log.info(
       { app: declared.key },
-      "its changed settings count from its next wake on",
+      "its changed settings count from its next wake or deployment on",
     );
   }
 }
@@ -309,34 +213,4 @@ function sleepTimeoutMs(context: ProcessContext): number {
     (declaration) => declaration.stopTimeoutMs + SLEEP_MARGIN_MS,
   );
   return Math.max(SLEEP_TIMEOUT_MIN_MS, ...timeouts);
-}
-
-/** An app that is no longer declared is known for as long as something of it runs. */
-function knownSlot(context: ProcessContext, id: string): Slot | undefined {
-  const slot = context.slots.get(id);
-  if (slot === undefined || slot.child === null) find(context, id);
-  return slot;
-}
-
-function slotOf(context: ProcessContext, id: string): Slot {
-  const known = context.slots.get(id);
-  if (known !== undefined) return known;
-  const slot: Slot = { child: null, seen: ASLEEP, wakesWaiting: 0, reportedChange: null };
-  context.slots.set(id, slot);
-  return slot;
-}
-
-function declarationOf(context: ProcessContext, id: string): ProcessDeclaration | null {
-  return context.deps.declarations().find((declaration) => declaration.key === id) ?? null;
-}
-
-function find(context: ProcessContext, id: string): ProcessDeclaration {
-  const found = declarationOf(context, id);
-  if (found !== null) return found;
-  throw new ProviderError("not-found", `no app ${id} of provider process is declared`);
-}
-
-function throwIfClosing(context: ProcessContext, id: string): void {
-  if (context.closing === null) return;
-  throw new ProviderError("unavailable", `cannot start ${id}: Paastis is shutting down`);
 }
