@@ -1,6 +1,7 @@
 /** The nouns: an app, its target, its policy, its state, and the pure `transition` between states. */
 
 import type { Settings } from "./config.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** Identity of an app: the provider it lives on, and that provider's own id for it (opaque to us). */
 export interface AppRef {
@@ -80,7 +81,12 @@ export type Snapshot =
     }
   | {
       readonly kind: "replicas";
-      readonly workloads: readonly { id: string; replicas: number }[];
+      readonly workloads: readonly {
+        id: string;
+        replicas: number;
+        /** The size that was written on the workload itself then; `null`: none. Left out: nobody looked. */
+        written?: number | null;
+      }[];
     }
   | {
       readonly kind: "members";
@@ -116,11 +122,13 @@ export interface Failure {
   readonly publicWhy?: string;
   /** It was up and ended by itself; left out: it could not be woken. */
   readonly hasCrashed?: boolean;
+  /** It has left its platform meanwhile, so that there is no such app any more; left out: it may be tried again. */
+  readonly isGone?: boolean;
   /** Before this time a request is told why; from it on, a request tries a wake again. */
   readonly retryAtMs: number;
 }
 
-/** What can happen to an app. Everything but `observed` belongs to a transition and carries its fence. */
+/** What can happen to an app. Everything but `observed` and `swapped` belongs to a transition and carries its fence. */
 export type Happening =
   | { readonly kind: "wake-begun"; readonly fence: number }
   | { readonly kind: "wake-done"; readonly fence: number; readonly target: Target }
@@ -129,7 +137,14 @@ export type Happening =
   | { readonly kind: "drain-cancelled"; readonly fence: number }
   | { readonly kind: "stop-begun"; readonly fence: number }
   | { readonly kind: "stop-done"; readonly fence: number }
-  | { readonly kind: "stop-failed"; readonly fence: number; readonly target: Target | null }
+  | {
+      readonly kind: "stop-failed";
+      readonly fence: number;
+      readonly target: Target | null;
+      /** Nothing was done: it has been up since then, ms since the epoch. Left out: it may have come up anew. */
+      readonly awakeSinceMs?: number;
+    }
+  | { readonly kind: "swapped"; readonly target: Target }
   | { readonly kind: "observed"; readonly as: "asleep" }
   | { readonly kind: "observed"; readonly as: "awake"; readonly target: Target }
   | (Failure & { readonly kind: "observed"; readonly as: "failed" });
@@ -168,10 +183,22 @@ export function transition(state: AppState, happening: Happening, nowMs: number)
       if (!isInFlight(state, "stopping", happening.fence)) return null;
       return happening.target === null
         ? { kind: "unknown", sinceMs: nowMs }
-        : { kind: "awake", sinceMs: nowMs, target: happening.target };
+        : {
+            kind: "awake",
+            sinceMs: happening.awakeSinceMs ?? nowMs,
+            target: happening.target,
+          };
+    case "swapped":
+      return swapped(state, happening.target, nowMs);
     case "observed":
       return observed(state, happening, nowMs);
   }
+}
+
+/** The new target has just proved to be healthy: whatever a wake was about to find out, it is awake. */
+function swapped(state: AppState, target: Target, nowMs: number): AppState | null {
+  if (state.kind === "stopping") return null;
+  return { kind: "awake", sinceMs: state.kind === "awake" ? state.sinceMs : nowMs, target };
 }
 
 /** True while a wake or a sleep of ours is under way, so that no other may begin. */
@@ -230,9 +257,17 @@ function observed(
 }
 
 /**
+ * Requests are kept from an app on purpose, whatever its state: they wait, or are told that it is being worked on.
+ * Both until somebody says so.
+ */
+export type Pause =
+  | { readonly kind: "paused"; readonly sinceMs: number }
+  | { readonly kind: "maintenance"; readonly sinceMs: number; readonly message: string };
+
+/**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
  * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `key`, `policy`, `links`
- * and `linkedFrom` to the app table; `sleepsByItself` and `settings` to reconciling.
+ * and `linkedFrom` to the app table; `sleepsByItself` and `settings` to reconciling; `pause` to the switchboard; `traffic` counts by itself.
  */
 export interface App {
   readonly ref: AppRef;
@@ -245,6 +280,8 @@ export interface App {
   settings: Settings | null;
   policy: Policy;
   state: AppState;
+  pause: Pause | null;
+  readonly traffic: Traffic;
   /** Token of the newest transition of this app; only grows. */
   fence: number;
   snapshot: Snapshot | null;

@@ -25,6 +25,12 @@ export interface IdleFacts {
   readonly wasSweptBefore: boolean;
   /** Why the app's provider cannot be asked; `null` when it can. */
   readonly providerTrouble: string | null;
+  /** Why it must stay as it is for now: it is being switched, say; `null`, or left out: for no such reason. */
+  readonly whyKept?: string | null;
+  /** When a wake of it last ended well, ms since the epoch; `null`: it was up as it was found, if at all. */
+  readonly wokenMs: number | null;
+  /** Why its platform's last word keeps it from being put to sleep; `null`, or left out: it does not. */
+  readonly leftAlone?: string | null;
 }
 
 /** An app that was woken for somebody who has not come back yet is kept so long: a browser needs a moment, ms. */
@@ -40,10 +46,11 @@ export function decideIdle(app: App, facts: IdleFacts): IdleVerdict {
   if (facts.providerTrouble !== null) {
     return keep(`stays as it is while its provider does not answer: ${facts.providerTrouble}`);
   }
+  if (facts.leftAlone) return keep(`is not put to sleep: ${facts.leftAlone}`);
+  if (facts.whyKept) return keep(facts.whyKept);
   if (isInUse(app)) return keep("is in use");
   if (!facts.wasSweptBefore) return keep("was found since the last sweep");
-  if (!wasUsedSince(app, state.sinceMs) && facts.nowMs - state.sinceMs < WELCOME_MS)
-    return keep("has just woken");
+  if (isWelcome(app, facts)) return keep("has just woken");
   const idleMs = facts.nowMs - unusedSinceMs(app);
   if (idleMs < policy.maxIdleMs) {
     return keep(
@@ -53,8 +60,10 @@ export function decideIdle(app: App, facts: IdleFacts): IdleVerdict {
   return { sleep: true, why: `idle for ${durationText(idleMs)}` };
 }
 
-function wasUsedSince(app: App, sinceMs: number): boolean {
-  return [app, ...app.linkedFrom].some((user) => (user.lastUsedMs ?? 0) >= sinceMs);
+/** What was found awake was woken for nobody who is still to come. */
+function isWelcome(app: App, { nowMs, wokenMs }: IdleFacts): boolean {
+  if (wokenMs === null || nowMs - wokenMs >= WELCOME_MS) return false;
+  return [app, ...app.linkedFrom].every((user) => (user.lastUsedMs ?? 0) < wokenMs);
 }
 
 function keep(why: string): IdleVerdict {
@@ -88,6 +97,8 @@ export interface SweepDeps {
   readonly reconcile: (cause: Cause) => Promise<void>;
   readonly troubleOf: (provider: string) => string | null;
   readonly providerOf: (app: App) => Provider;
+  /** Why an app must stay as it is for now, whoever uses it; `null`: for no such reason. Left out: there never is. */
+  readonly whyKept?: (app: App) => string | null;
 }
 
 /** A sweeper over all apps of the table. */
@@ -123,7 +134,11 @@ export function createSweeper(deps: SweepDeps): Sweeper {
 
 function entryOf(deps: SweepDeps, app: App, wasSweptBefore: boolean): SweepEntry {
   const providerTrouble = deps.troubleOf(app.ref.provider);
-  const facts = { nowMs: deps.clock.now(), wasSweptBefore, providerTrouble };
+  const wokenMs = deps.lifecycle.wokenMs(app);
+  const leftAlone = deps.lifecycle.whyLeftAlone(app);
+  const whyKept = deps.whyKept?.(app) ?? null;
+  const nowMs = deps.clock.now();
+  const facts = { nowMs, wasSweptBefore, providerTrouble, whyKept, wokenMs, leftAlone };
   return { app, ...decideIdle(app, facts) };
 }
 
@@ -134,10 +149,11 @@ function whySleep(deps: SweepDeps, app: App): string | null {
   return sleep ? why : null;
 }
 
-function putToSleep(deps: SweepDeps, app: App, why: string): Promise<unknown> {
-  return deps.lifecycle.sleep(app, {
+async function putToSleep(deps: SweepDeps, app: App, why: string): Promise<number | null> {
+  const outcome = await deps.lifecycle.sleep(app, {
     cause: { kind: "sweep", detail: why },
     drainMs: 0,
     unusedSinceMs: unusedSinceMs(app),
   });
+  return outcome.kind === "failed" ? (outcome.retryAfterMs ?? null) : null;
 }

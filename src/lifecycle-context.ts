@@ -1,5 +1,6 @@
 /** What a wake and a sleep share: their dependencies, what runs per app, and changing and storing a state. */
 
+import { isDeepStrictEqual } from "node:util";
 import type { Activity } from "./activity.ts";
 import type { App, AppState, Failure, Happening, Target } from "./app.ts";
 import { transition } from "./app.ts";
@@ -11,7 +12,7 @@ import type { ProbeResult } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
 import type { LastWord } from "./last-word.ts";
 import type { Log } from "./log.ts";
-import { persist } from "./provider-retry.ts";
+import { type Persistence, persist } from "./provider-retry.ts";
 import type { Observation, Operation, Provider, Step } from "./providers/provider.ts";
 import { ProviderError, troubleOf } from "./providers/provider.ts";
 import type { AppRecord, Registry, StoredPhase } from "./registry/registry.ts";
@@ -25,7 +26,12 @@ export type WakeOutcome =
 export type SleepOutcome =
   | { readonly kind: "asleep" }
   | { readonly kind: "kept"; readonly why: string }
-  | { readonly kind: "failed"; readonly why: string };
+  | {
+      readonly kind: "failed";
+      readonly why: string;
+      /** Only that the platform takes no calls now stood against it: worth another try after so long, ms. */
+      readonly retryAfterMs?: number;
+    };
 
 /** Everything the lifecycle needs from outside. */
 export interface LifecycleDeps {
@@ -54,15 +60,17 @@ export interface Run {
   /** When that wake was asked for, ms since the epoch; for estimates. */
   wakeAskedMs: number;
   sleep: Promise<SleepOutcome> | null;
-  /** Somebody has asked for a wake since that sleep began: it is called off where it still can be. */
-  isWanted: boolean;
   /**
-   * Calls that sleep off: ends what it waits for before the platform is asked to stop the app, and a stop that was not
-   * sent yet. `null` before and after.
+   * Calls that sleep off, for a reason that people can read: ends what it waits for before the platform is asked to
+   * stop the app, and a stop that was not sent yet. `null` before and after.
    */
   callOff: AbortController | null;
+  /** When a wake last ended well, ms since the epoch; `null`: never. */
+  wokenMs: number | null;
   /** Ends the wake's waiting early, when the app is seen to have ended; `null` while nothing waits. */
   abort: AbortController | null;
+  /** Ends the wake under way, as a switch has found out where the app answers; `null`: none is. */
+  overtake: AbortController | null;
   /** The wake's call has been taken: what ended before it says nothing about it. */
   isOrdered: boolean;
   /** Wakes and quick crashes in a row that failed. */
@@ -71,6 +79,8 @@ export interface Run {
   lastWord: LastWord | null;
   /** Where the wake under way last looked for an answer, and what it saw; `null`: nowhere yet. */
   lastProbe: string | null;
+  /** What the newest call of that wake failed of, which is made again; `null`: nothing is in its way. */
+  obstacle: unknown;
 }
 
 /** State shared by the lifecycle's functions. */
@@ -93,13 +103,15 @@ export function runOf(context: LifecycleContext, app: App): Run {
     wake: null,
     wakeAskedMs: 0,
     sleep: null,
-    isWanted: false,
     callOff: null,
+    wokenMs: null,
     abort: null,
+    overtake: null,
     isOrdered: false,
     failures: 0,
     lastWord: null,
     lastProbe: null,
+    obstacle: null,
   };
   context.runs.set(app, run);
   return run;
@@ -120,14 +132,23 @@ export function apply(context: LifecycleContext, app: App, happening: Happening)
   if (next === null) return false;
   if (hasLivedLong(context, before)) runOf(context, app).failures = 0;
   app.state = next;
-  if (before.kind === "draining" && next.kind === "awake") {
-    runOf(context, app).callOff?.abort(new Error("a request arrived"));
-  }
   if (next.kind === "awake") {
     app.lastTarget = next.target;
-    if (before.kind !== "draining") context.activity.restart(app);
+    if (!wasUpAllAlong(before, happening)) context.activity.restart(app);
   }
   return true;
+}
+
+function wasUpAllAlong(before: AppState, happening: Happening): boolean {
+  if (happening.kind === "stop-failed") return happening.awakeSinceMs !== undefined;
+  return before.kind === "draining";
+}
+
+/** Calls off a sleep, be it at its hook still, or draining, or waiting for its turn at the platform. */
+export function cancelDrain(context: LifecycleContext, app: App, why: string): void {
+  runOf(context, app).callOff?.abort(new Error(why));
+  if (app.state.kind !== "draining") return;
+  apply(context, app, { kind: "drain-cancelled", fence: app.state.fence });
 }
 
 /** Remembers the app as it is now. A store that cannot be reached never stops a wake: it is logged. */
@@ -179,6 +200,28 @@ export function tell(
 
 const STOPS_THAT_END: ReadonlySet<EventName> = new Set(["APP_STOP_CANCELLED", "APP_STOP_FAILED"]);
 
+/** `persist`, and while it goes on whoever waits for the app can be told what is in its way. */
+export async function persistFor<T>(
+  context: LifecycleContext,
+  app: App,
+  order: Pick<Persistence<T>, "signal" | "untilMs" | "reread"> & {
+    readonly work: () => Promise<T>;
+  },
+): Promise<T> {
+  const run = runOf(context, app);
+  const { work, ...limits } = order;
+  const onFailure = (error: unknown) => {
+    run.obstacle = error;
+  };
+  const { untilBack } = context.providerOf(app);
+  const result = await persist(work, {
+    ...{ ...context, ...limits, onFailure },
+    ...(untilBack !== undefined && { untilBack }),
+  });
+  run.obstacle = null;
+  return result;
+}
+
 /** Follows a wake or sleep that the platform goes on with until it says "done"; a poll that fails is repeated. */
 export async function follow(
   context: LifecycleContext,
@@ -192,7 +235,7 @@ export async function follow(
     const operation: Operation = step.operation;
     await sleep(context.clock, step.pollAfterMs, signal);
     const poll = () => provider.poll(app.ref.id, operation, signal);
-    step = await persist(poll, { ...context, signal, untilMs });
+    step = await persistFor(context, app, { work: poll, signal, untilMs });
   }
   return step.target;
 }
@@ -208,9 +251,8 @@ export async function look(
   } catch (error) {
     signal.throwIfAborted();
     noteMissing(context, app, error);
-    const isSaid = isSaidAlready(error) || context.closing.signal.aborted;
-    const fields = { app: app.key, reason: messageOf(error) };
-    context.log[isSaid ? "debug" : "warn"](fields, "could not be observed");
+    // What it was for says in the log how it ended.
+    context.log.debug({ app: app.key, reason: messageOf(error) }, "could not be observed");
     return null;
   }
 }
@@ -235,6 +277,13 @@ export async function observeNow(
 /** Remembers what the platform said about an app. */
 export function noteWord(context: LifecycleContext, app: App, observation: Observation): void {
   runOf(context, app).lastWord = { observation, atMs: context.clock.now() };
+}
+
+/** What runs is what a wake is to bring back, also where somebody else stops it. @returns whether that is news */
+export function noteSnapshot(app: App, { snapshot }: Observation): boolean {
+  if (snapshot === undefined || isDeepStrictEqual(snapshot, app.snapshot)) return false;
+  app.snapshot = snapshot;
+  return true;
 }
 
 /** An app that its provider does not know is not given up for that: whether it is gone, the next lists say. */

@@ -46,6 +46,8 @@ interface Sleep extends SleepOrder {
   readonly app: App;
   readonly fence: number;
   readonly target: Target;
+  /** Ms since the epoch. */
+  readonly awakeSinceMs: number;
   readonly signal: AbortSignal;
   /** When the signal aborts, ms since the epoch. */
   readonly untilMs: number;
@@ -57,7 +59,7 @@ interface Sleep extends SleepOrder {
 export async function runSleep(
   context: LifecycleContext,
   app: App,
-  order: SleepOrder,
+  order: SleepOrder & Pick<Sleep, "callOff">,
 ): Promise<SleepOutcome> {
   const { capabilities } = context.providerOf(app);
   const hook = await context.hooks.run("beforeStop", {
@@ -93,20 +95,13 @@ export async function runSleep(
 async function sleepClaimed(
   context: LifecycleContext,
   app: App,
-  order: SleepOrder & Pick<Sleep, "fence" | "signal" | "untilMs">,
+  order: SleepOrder & Pick<Sleep, "callOff" | "fence" | "signal" | "untilMs">,
 ): Promise<SleepOutcome> {
   if (app.state.kind !== "awake") return { kind: "kept", why: `it is ${app.state.kind}` };
-  const target = app.state.target;
-  const callOff = new AbortController();
-  const current = runOf(context, app);
+  const { target, sinceMs: awakeSinceMs } = app.state;
   app.fence = order.fence;
-  current.callOff = callOff;
   apply(context, app, { kind: "drain-begun", fence: order.fence });
-  try {
-    return await drainThenStop({ ...order, context, app, target, callOff: callOff.signal });
-  } finally {
-    current.callOff = null;
-  }
+  return await drainThenStop({ ...order, context, app, target, awakeSinceMs });
 }
 
 async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
@@ -117,7 +112,7 @@ async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
     kept = (await drain(run)) ?? (await checkAgain(run)) ?? (await storeSnapshot(run));
   } catch (error) {
     noteMissing(context, app, error);
-    kept = run.callOff.aborted ? whyNotNow(run) : null;
+    kept = unlessCalledOff(run).aborted ? whyNotNow(run) : null;
     kept ??= sentenceOf(app.ref.provider, error);
     isQuiet = isSaidAlready(error);
   }
@@ -129,13 +124,14 @@ async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
   return await stop(run);
 }
 
-function whyNotNow({ context, app, fence, unusedSinceMs: decidedMs }: Sleep): string | null {
+function whyNotNow(run: Sleep): string | null {
+  const { context, app, fence, callOff, unusedSinceMs: decidedMs } = run;
   if (context.closing.signal.aborted) return "Paastis is shutting down";
   if (app.state.kind !== "draining" && app.state.kind !== "awake") return `it is ${app.state.kind}`;
+  if (callOff.aborted) return messageOf(callOff.reason);
   if (!context.isReachable(app)) return "another app has its key now";
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
-  if (runOf(context, app).isWanted) return "it was asked for";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }
 
@@ -159,8 +155,8 @@ async function checkAgain(run: Sleep): Promise<string | null> {
 }
 
 /** What only a stop needs is not waited for once there will be none. */
-function unlessCalledOff({ callOff, signal }: Sleep): AbortSignal {
-  return AbortSignal.any([callOff, signal]);
+function unlessCalledOff({ context, callOff, signal }: Sleep): AbortSignal {
+  return AbortSignal.any([callOff, context.closing.signal, signal]);
 }
 
 function unlessClosing({ context, signal }: Sleep): AbortSignal {
@@ -222,8 +218,10 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
     await untilAsleep(run);
   } catch (error) {
     noteMissing(context, app, error);
-    const why = sentenceOf(app.ref.provider, error);
-    return await (isTaken || !isUnsent(error) ? stopFailed(run, why) : stillUp(run, why));
+    if (!isTaken && isUnsent(error)) return await stillUp(run, error);
+    // What was sent goes on without us: the next run finds out how it ends.
+    if (context.closing.signal.aborted) return { kind: "failed", why: "Paastis is shutting down" };
+    return await stopFailed(run, sentenceOf(app.ref.provider, error));
   }
   apply(context, app, { kind: "stop-done", fence });
   runOf(context, app).failures = 0;
@@ -246,7 +244,7 @@ async function untilAsleep(run: Sleep): Promise<void> {
   for (let delayMs = firstMs; ; ) {
     const seen = await observeNow(context, app, run.signal);
     if (seen.phase === "asleep" || seen.phase === "failed") return;
-    const { isWanted } = runOf(context, app);
+    const isWanted = runOf(context, app).wake !== null;
     const graceMs = isWanted ? UP_AGAIN_WANTED_MS : UP_AGAIN_MS;
     if (seen.phase === "awake" && context.clock.now() - stoppedMs >= graceMs) {
       throw new Error(
@@ -268,18 +266,23 @@ const UP_AGAIN_MS = 30_000;
 const UP_AGAIN_WANTED_MS = 2_000;
 
 /** The platform had no time for the call, so that nothing was done, and nothing has to be looked at. */
-function isUnsent(error: unknown): boolean {
+function isUnsent(error: unknown): error is ProviderError {
   return error instanceof ProviderError && error.kind === "rate-limited" && !error.isUncertain;
 }
 
-async function stillUp(run: Sleep, why: string): Promise<SleepOutcome> {
-  const { context, app, fence, cause } = run;
-  apply(context, app, { kind: "stop-failed", fence, target: run.target });
+async function stillUp(run: Sleep, error: ProviderError): Promise<SleepOutcome> {
+  const { context, app, fence, cause, target, awakeSinceMs } = run;
+  const why = sentenceOf(app.ref.provider, error);
+  apply(context, app, { kind: "stop-failed", fence, target, awakeSinceMs });
   await remember(context, app);
-  const name = run.callOff.aborted ? "APP_STOP_CANCELLED" : "APP_STOP_FAILED";
-  tell(context, app, { name, cause, reason: why });
-  return { kind: "failed", why };
+  tell(context, app, { name: "APP_STOP_CANCELLED", cause, reason: why });
+  if (run.callOff.aborted) return { kind: "failed", why };
+  const retryAfterMs = Math.max(UNSENT_PAUSE_MS, error.retryAfterMs ?? 0);
+  return { kind: "failed", why, retryAfterMs };
 }
+
+/** So long at least before a stop for which the platform had no time is asked for again, ms. */
+const UNSENT_PAUSE_MS = 15_000;
 
 /** What the app is now decides what it becomes: awake again, or unknown where nobody can say. */
 async function stopFailed(run: Sleep, why: string): Promise<SleepOutcome> {
@@ -287,14 +290,9 @@ async function stopFailed(run: Sleep, why: string): Promise<SleepOutcome> {
   const limit = deadline(context.clock, STOP_FAILED_LOOK_MS, {
     reason: new Error("the platform does not answer"),
   });
-  let seen = null;
-  try {
-    seen = await look(context, app, limit.signal);
-  } catch (error) {
-    context.log.warn({ app: app.key, reason: messageOf(error) }, "could not be observed");
-  } finally {
-    limit.end();
-  }
+  // Aborted, it has come to nothing like any other.
+  const seen = await look(context, app, limit.signal).catch(() => null);
+  limit.end();
   if (seen?.phase === "asleep") {
     apply(context, app, { kind: "stop-done", fence });
     await remember(context, app);
@@ -304,7 +302,8 @@ async function stopFailed(run: Sleep, why: string): Promise<SleepOutcome> {
   const target = seen?.phase === "awake" ? (seen.target ?? run.target) : null;
   apply(context, app, { kind: "stop-failed", fence, target });
   await remember(context, app);
-  tell(context, app, { name: "APP_STOP_FAILED", cause, reason: why });
+  const reason = seen === null ? `${why}; how it is now could not be found out` : why;
+  tell(context, app, { name: "APP_STOP_FAILED", cause, reason });
   return { kind: "failed", why };
 }
 

@@ -162,19 +162,23 @@ export async function untilAnswers(
   }
 }
 
-/** Where an app is that is waited for: where it was at first, unless a look or a list has said something else since. */
+/** Where an app is that is waited for: where it was at first, or what a look or a list has said since, the newer one. */
 function followMoves(
   { app }: Wake,
   first: Target,
 ): { readonly target: () => Target; readonly onLook: (seen: Target) => void } {
-  const addressBefore = app.lastTarget === null ? null : addressOf(app.lastTarget);
+  const listedNow = () => (app.lastTarget === null ? null : addressOf(app.lastTarget));
+  let listed = listedNow();
   let target = first;
+  function newest() {
+    if (app.lastTarget !== null && listedNow() !== listed) target = app.lastTarget;
+    listed = listedNow();
+    return target;
+  }
   return {
-    target() {
-      const listed = app.lastTarget;
-      return listed !== null && addressOf(listed) !== addressBefore ? listed : target;
-    },
+    target: newest,
     onLook(seen) {
+      newest();
       target = seen;
     },
   };

@@ -15,6 +15,7 @@ import {
   look,
   noteMissing,
   observeNow,
+  persistFor,
   retryAtMs,
   runOf,
   tell,
@@ -28,7 +29,7 @@ import {
   tellWaking,
   untilAnswers,
 } from "./lifecycle-wake-answer.ts";
-import { persist, sentenceOf } from "./provider-retry.ts";
+import { sentenceOf } from "./provider-retry.ts";
 import type { Observation, Phase, Step } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
 import { publicWhyOf } from "./public-why.ts";
@@ -44,15 +45,19 @@ export async function runWake(
 ): Promise<WakeOutcome> {
   const timeoutMs = wakeTimeoutMs(context, app);
   const untilMs = context.clock.now() + timeoutMs;
+  const run = runOf(context, app);
+  const overtake = new AbortController();
+  run.overtake = overtake;
   const limit = deadline(context.clock, timeoutMs, {
     reason: new Error(`it did not answer within ${durationText(timeoutMs)}`),
-    parent: context.closing.signal,
+    parent: AbortSignal.any([context.closing.signal, overtake.signal]),
   });
   const { signal } = limit;
   const leftover: Leftover = { isPossible: false, mayBeUsed: false };
   let claim: Claim | null = null;
   try {
     claim = await untilClaimed(context, app, signal);
+    signal.throwIfAborted();
     const { fence } = claim;
     app.fence = fence;
     const before = app.state;
@@ -60,8 +65,12 @@ export async function runWake(
     const wake = { context, app, cause, fence, before, leftover, signal, untilMs, toldMs: null };
     return await wakeClaimed(wake);
   } catch (error) {
+    if (overtake.signal.aborted && app.state.kind === "awake") {
+      return { kind: "awake", target: app.state.target };
+    }
     return await giveUp({ context, app, cause, fence: claim?.fence ?? null, leftover, error });
   } finally {
+    run.overtake = null;
     limit.end();
     // Nobody who waits for the app waits for this; the store sees it before the next claim.
     if (claim !== null) context.later(claim.release());
@@ -143,11 +152,28 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
     signal: wake.signal,
   });
   if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
-  const notices = listen(wake);
   wake.leftover.isPossible = found?.phase !== "deploying";
   wake.leftover.mayBeUsed = false;
+  for (let stops = 0; ; stops += 1) {
+    const mayBeStopped = stops < STOPS_MAX;
+    const outcome = await comeUp(wake, { found: stops === 0 ? found : null, mayBeStopped });
+    if (outcome !== null) return outcome;
+  }
+}
+
+/** So often what is stopped under a wake, as by an engine that is restarted, is brought up again. */
+const STOPS_MAX = 1;
+
+/** @returns `null` when somebody has stopped it before it answered, and it may be brought up again */
+async function comeUp(
+  wake: Wake,
+  options: { readonly found: Observation | null; readonly mayBeStopped: boolean },
+): Promise<WakeOutcome | null> {
+  const { context, app, cause } = wake;
+  const { found, mayBeStopped } = options;
+  const notices = listen(wake);
+  const { signal } = notices;
   try {
-    const { signal } = notices;
     const target = await untilAnswers(wake, {
       target: await callProvider(wake, { found, signal }),
       signal,
@@ -157,6 +183,11 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
     const upstream = addressOf(target);
     context.hooks.runLater("afterStart", { app, reason: cause.detail, upstream });
     return outcome;
+  } catch (error) {
+    const isSeenToEnd = error === signal.reason && !wake.signal.aborted;
+    const isStopped = runOf(context, app).lastWord?.observation.phase === "asleep";
+    if (mayBeStopped && isSeenToEnd && isStopped) return null;
+    throw error;
   } finally {
     notices.end();
   }
@@ -170,16 +201,17 @@ async function callProvider(
   const { context, app, untilMs } = wake;
   const { found, signal } = options;
   signal.throwIfAborted();
-  const isComing = found?.phase === "waking" || found?.phase === "deploying";
+  const { wakeJoins = false } = context.providerOf(app).capabilities;
+  const isComing = found?.phase === "deploying" || (found?.phase === "waking" && !wakeJoins);
   const first = isComing
     ? ({ done: true, target: found.target } as const)
     : await callUntilTaken(wake, signal);
-  const target =
-    (await follow(context, app, { first, signal, untilMs })) ??
-    (await look(context, app, signal))?.target ??
-    app.lastTarget;
-  if (target === null) throw new Error("the provider does not say where it answers");
-  return target;
+  const followed = await follow(context, app, { first, signal, untilMs });
+  const seen = followed === null ? await look(context, app, signal) : null;
+  const target = followed ?? seen?.target ?? app.lastTarget;
+  if (target !== null) return target;
+  const why = seen?.reason === undefined ? "" : `: ${seen.reason}`;
+  throw new Error(`the provider does not say where it answers${why}`);
 }
 
 /** A call that fails in passing is made again; one that may have been applied only when it was not. */
@@ -188,8 +220,8 @@ async function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
   const run = runOf(context, app);
   const call = () => context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
   run.isOrdered = false;
-  const step = await persist<Step>(call, {
-    ...context,
+  const step = await persistFor<Step>(context, app, {
+    work: call,
     signal,
     untilMs,
     async reread() {
@@ -223,6 +255,7 @@ function finish(wake: Wake, target: Target): WakeOutcome {
   if (!apply(context, app, { kind: "wake-done", fence, target })) {
     throw new Error("another transition has overtaken this wake");
   }
+  runOf(context, app).wokenMs = context.clock.now();
   context.rememberLater(app);
   return { kind: "awake", target };
 }
@@ -251,7 +284,8 @@ async function giveUp(end: {
   if (end.leftover.isPossible && !isSpared) await endHalfStarted(context, app);
   const hintMs = end.error instanceof ProviderError ? (end.error.retryAfterMs ?? 0) : 0;
   const retryAt = Math.max(retryAtMs(context, run.failures), context.clock.now() + hintMs);
-  const failure = { why, publicWhy: publicWhyOf(end.error), retryAtMs: retryAt };
+  const gone = context.isListed(app) ? {} : { isGone: true };
+  const failure = { why, publicWhy: publicWhyOf(end.error), ...gone, retryAtMs: retryAt };
   if (fence !== null) apply(context, app, { kind: "wake-failed", fence, ...failure });
   const isClosing = context.closing.signal.aborted;
   if (!isClosing) tell(context, app, { name: "APP_START_FAILED", cause: end.cause, reason: why });

@@ -1,39 +1,23 @@
 /** The one door to an app's state: wake, sleep, and what was seen from outside. */
 
 import { isInUse } from "./activity.ts";
-import type { App, AppState, Target } from "./app.ts";
-import { addressOf, isInTransit } from "./app.ts";
+import type { App, Target } from "./app.ts";
+import { addressOf } from "./app.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
-import { blockedBecause, whyLeftAlone } from "./last-word.ts";
+import { whyLeftAlone } from "./last-word.ts";
 import type {
   LifecycleContext,
   LifecycleDeps,
   SleepOutcome,
   WakeOutcome,
 } from "./lifecycle-context.ts";
-import {
-  apply,
-  hasLivedLong,
-  noteWord,
-  remember,
-  retryAtMs,
-  runOf,
-  tell,
-} from "./lifecycle-context.ts";
+import { apply, cancelDrain, remember, runOf, tell } from "./lifecycle-context.ts";
+import { observe, type Seen } from "./lifecycle-observe.ts";
 import type { SleepOrder } from "./lifecycle-sleep.ts";
 import { runSleep } from "./lifecycle-sleep.ts";
 import { runWake } from "./lifecycle-wake.ts";
-import type { Observation } from "./providers/provider.ts";
-import { ProviderError } from "./providers/provider.ts";
-import { publicWhyOf } from "./public-why.ts";
-
-/** What was seen of an app, and which state it was in as the look began. */
-export interface Seen {
-  readonly observation: Observation;
-  readonly since?: AppState;
-}
 
 /** Everything that may change an app's state. */
 export interface Lifecycle {
@@ -47,8 +31,11 @@ export interface Lifecycle {
    * the app has moved on to another target or another state since.
    */
   targetIsDown(app: App, target: Target, cause: Cause): void;
-  /** The app must stay up after all: a sleep that has not yet reached the platform is called off, at once. */
-  cancelDrain(app: App): void;
+  /**
+   * The app must stay up after all: a sleep that has not yet reached the platform is called off, at once.
+   * @param why for people; left out: a request arrived
+   */
+  cancelDrain(app: App, why?: string): void;
   /** Puts an awake app to sleep, unless it is in use or a hook says no. Joins a sleep under way. Never rejects. */
   sleep(app: App, order: SleepOrder): Promise<SleepOutcome>;
   /**
@@ -57,6 +44,12 @@ export interface Lifecycle {
    *   out for what a provider reports by itself, as it happens.
    */
   observe(app: App, seen: Seen): void;
+  /**
+   * From here on requests go to `target`, which has proved to be healthy. A wake or a drain under way ends with that;
+   * who waits for the app goes on to the new target.
+   * @returns false, and nothing changes, while the app is being stopped
+   */
+  swap(app: App, target: Target): boolean;
   /** Its provider's list says where the app answers when it is up, and not whether it is. */
   locate(app: App, target: Target): void;
   /** The app is gone from its provider: ends what still runs for it, once nobody uses it. Never rejects. */
@@ -65,6 +58,12 @@ export interface Lifecycle {
   wakeAskedMs(app: App): number | null;
   /** Where the newest wake last looked for an answer, and what it saw: for operators. `null`: nowhere yet. */
   lastProbeOf(app: App): string | null;
+  /** What the newest call of the wake under way failed of, which is made again; `null`: nothing is in its way. */
+  obstacleOf(app: App): unknown;
+  /** When a wake of the app last ended well, ms since the epoch; `null`: never. */
+  wokenMs(app: App): number | null;
+  /** Why its platform's last word keeps it from being put to sleep, for people; `null`: it does not. */
+  whyLeftAlone(app: App): string | null;
   /** Ends all waiting, lets provider calls under way come back, and settles everything. */
   close(): Promise<void>;
 }
@@ -87,13 +86,10 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   return {
     wake: (app, cause) => wake(context, app, cause),
     targetIsDown: (app, target, cause) => targetIsDown(context, app, { target, cause }),
-    cancelDrain(app) {
-      cancelDrain(context, app);
-      // A stop may still wait for its turn.
-      runOf(context, app).callOff?.abort(new Error("it is to stay up"));
-    },
+    cancelDrain: (app, why = "a request arrived") => cancelDrain(context, app, why),
     sleep: (app, order) => putToSleep(context, app, order),
     observe: (app, seen) => observe(context, app, seen),
+    swap: (app, target) => swap(context, app, target),
     locate(app, target) {
       // Of an app that is up only a look can tell that it has moved.
       if (app.state.kind !== "awake" && app.state.kind !== "draining") app.lastTarget = target;
@@ -104,6 +100,9 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       return run.wake === null ? null : run.wakeAskedMs;
     },
     lastProbeOf: (app) => runOf(context, app).lastProbe,
+    obstacleOf: (app) => runOf(context, app).obstacle,
+    wokenMs: (app) => runOf(context, app).wokenMs,
+    whyLeftAlone: (app) => whyLeftAlone(runOf(context, app).lastWord, context.clock.now()),
     async close() {
       context.closing.abort(new Error("Paastis is shutting down"));
       while (context.pending.size > 0) await Promise.allSettled(context.pending);
@@ -122,9 +121,7 @@ function track<T>(context: LifecycleContext, work: Promise<T>): Promise<T> {
 function wake(context: LifecycleContext, app: App, cause: Cause): Promise<WakeOutcome> {
   const run = runOf(context, app);
   if (run.wake !== null) return run.wake;
-  run.isWanted = true;
-  run.callOff?.abort(new Error("a request arrived"));
-  if (app.state.kind === "draining") cancelDrain(context, app);
+  cancelDrain(context, app, "it was asked for");
   if (app.state.kind === "awake") {
     return Promise.resolve({ kind: "awake", target: app.state.target });
   }
@@ -142,6 +139,7 @@ function beginWake(context: LifecycleContext, app: App, cause: Cause): Promise<W
   const run = runOf(context, app);
   run.wakeAskedMs = context.clock.now();
   run.lastProbe = null;
+  run.obstacle = null;
   run.wake = track(context, wakeAfterSleep(context, app, cause));
   for (const link of app.links) {
     if (!isPausing(context, link)) void wake(context, link, linkedFrom(app));
@@ -149,8 +147,9 @@ function beginWake(context: LifecycleContext, app: App, cause: Cause): Promise<W
   return run.wake;
 }
 
-/** What failed is not tried again before its time, unless somebody asks for the app itself. */
-function isPausing(context: LifecycleContext, { state }: App): boolean {
+/** What failed is not tried again before its time, nor what is paused, unless somebody asks for the app itself. */
+function isPausing(context: LifecycleContext, { state, pause }: App): boolean {
+  if (pause !== null) return true;
   return state.kind === "failed" && context.clock.now() < state.retryAtMs;
 }
 
@@ -187,14 +186,25 @@ function targetIsDown(
 ): void {
   const run = runOf(context, app);
   if (run.wake !== null || context.closing.signal.aborted) return;
+  // Somebody works on it: the first request after that finds out how it is.
+  if (app.pause !== null) return;
   if (app.state.kind === "unknown") void beginWake(context, app, down.cause);
   if (app.state.kind !== "awake" || addressOf(app.state.target) !== addressOf(down.target)) return;
   void beginWake(context, app, down.cause);
 }
 
-function cancelDrain(context: LifecycleContext, app: App): void {
-  if (app.state.kind !== "draining") return;
-  apply(context, app, { kind: "drain-cancelled", fence: app.state.fence });
+function swap(context: LifecycleContext, app: App, target: Target): boolean {
+  const run = runOf(context, app);
+  if (!apply(context, app, { kind: "swapped", target })) return false;
+  // What is in flight can no longer land.
+  app.fence += 1;
+  const overtaken = new Error("a switch has overtaken it");
+  run.callOff?.abort(overtaken);
+  run.overtake?.abort(overtaken);
+  // It was about the old target.
+  run.lastWord = null;
+  context.rememberLater(app);
+  return true;
 }
 
 function putToSleep(context: LifecycleContext, app: App, order: SleepOrder): Promise<SleepOutcome> {
@@ -202,8 +212,8 @@ function putToSleep(context: LifecycleContext, app: App, order: SleepOrder): Pro
   if (run.sleep !== null) return run.sleep;
   const obstacle = whyNotSleep(context, app);
   if (obstacle !== null) return Promise.resolve({ kind: "kept", why: obstacle });
-  run.isWanted = false;
-  run.sleep = track(context, sleepGuarded(context, app, order));
+  run.callOff = new AbortController();
+  run.sleep = track(context, sleepGuarded(context, app, { ...order, callOff: run.callOff.signal }));
   return run.sleep;
 }
 
@@ -219,7 +229,7 @@ function whyNotSleep(context: LifecycleContext, app: App): string | null {
 async function sleepGuarded(
   context: LifecycleContext,
   app: App,
-  order: SleepOrder,
+  order: Parameters<typeof runSleep>[2],
 ): Promise<SleepOutcome> {
   const run = runOf(context, app);
   const begunMs = context.clock.now();
@@ -239,121 +249,8 @@ async function sleepGuarded(
     return { kind: "failed", why: messageOf(error) };
   } finally {
     run.sleep = null;
+    run.callOff = null;
   }
-}
-
-function observe(context: LifecycleContext, app: App, seen: Seen): void {
-  const { observation, since } = seen;
-  // States are replaced, never changed: another object means that something happened since.
-  if (since !== undefined && since !== app.state) return;
-  noteWord(context, app, observation);
-  if (app.state.kind === "waking" && since === undefined) endWakeEarly(context, app, observation);
-  // What ended by itself while it drains needs no stop: the sleep finds that out, and gives up.
-  if (hasEnded(observation)) cancelDrain(context, app);
-  if (isInTransit(app.state)) return;
-  // Its address is all that the list knows of such an app: that it answers must be seen by a wake.
-  if (app.sleepsByItself && app.state.kind === "failed") return;
-  const before = app.state;
-  if (!applyObservation(context, app, observation)) return;
-  context.rememberLater(app);
-  tellOutsideChange(context, app, { before: before.kind, observation });
-}
-
-function hasEnded({ phase }: Observation): boolean {
-  return phase === "failed" || phase === "asleep" || phase === "blocked";
-}
-
-/** The provider reports that what we wait for has ended: no need to wait for the time-out. */
-function endWakeEarly(context: LifecycleContext, app: App, observation: Observation): void {
-  if (!hasEnded(observation)) return;
-  // The end of a stop that somebody else had begun: the wake comes after it.
-  if (observation.phase === "asleep" && !runOf(context, app).isOrdered) return;
-  const isOver = observation.phase === "asleep" ? " before it answered" : "";
-  const why =
-    observation.phase === "blocked"
-      ? blockedBecause(observation)
-      : `${observation.reason ?? `it is ${observation.phase}`}${isOver}`;
-  runOf(context, app).abort?.abort(failureOf(context, app, why));
-}
-
-/** What we run ourselves ends for a reason that is the app's own; a platform's words are for the log. */
-function failureOf(context: LifecycleContext, app: App, why: string): Error {
-  const isOurs = context.providerOf(app).capabilities.listsDeclaredApps;
-  return isOurs ? new Error(why) : new ProviderError("failed", why);
-}
-
-function applyObservation(context: LifecycleContext, app: App, observation: Observation): boolean {
-  switch (observation.phase) {
-    case "asleep":
-    // Somebody else stops it: what is sent there now is lost, and a wake waits for the end of that.
-    case "stopping":
-      return apply(context, app, { kind: "observed", as: "asleep" });
-    case "awake": {
-      const target = observation.target ?? app.lastTarget;
-      return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
-    }
-    case "unmanaged": {
-      // Requests go to it as it is; there is nothing to wake or to put to sleep.
-      const { target } = observation;
-      return target !== null && apply(context, app, { kind: "observed", as: "awake", target });
-    }
-    case "failed":
-    case "blocked":
-      return applyFailure(context, app, observation);
-    default:
-      return false;
-  }
-}
-
-/** An app that lived long before it crashed is woken again without a pause. */
-function applyFailure(context: LifecycleContext, app: App, observation: Observation): boolean {
-  const run = runOf(context, app);
-  const hasCrashed = observation.phase === "failed";
-  const why = hasCrashed
-    ? (observation.reason ?? "the platform says it failed")
-    : blockedBecause(observation);
-  const publicWhy = publicWhyOf(failureOf(context, app, why));
-  const livedLong = hasLivedLong(context, app.state);
-  const failures = livedLong ? 0 : run.failures + 1;
-  const retryAt = livedLong ? context.clock.now() : retryAtMs(context, failures);
-  const failure = { why, publicWhy, hasCrashed, retryAtMs: retryAt };
-  if (!apply(context, app, { kind: "observed", as: "failed", ...failure })) return false;
-  run.failures = failures;
-  return true;
-}
-
-function tellOutsideChange(
-  context: LifecycleContext,
-  app: App,
-  change: { readonly before: App["state"]["kind"]; readonly observation: Observation },
-): void {
-  const { before, observation } = change;
-  // The first look after a start is not a change.
-  if (before === "unknown") return;
-  const reason = observation.reason ?? "";
-  const cause: Cause = { kind: "outside", detail: noticedOf(context, app) };
-  if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
-  if (app.state.kind === "failed") {
-    const name = observation.phase === "blocked" ? "APP_STOPPED" : "APP_CRASHED";
-    tell(context, app, { name, cause, reason });
-  }
-  if (app.state.kind !== "awake") return;
-  const details = { target: addressOf(app.state.target) };
-  tell(context, app, {
-    name: before === "awake" ? "APP_SWITCHED" : "APP_STARTED",
-    cause,
-    reason,
-    details,
-  });
-}
-
-/** What was seen of an app that changed without us, and by whom. */
-function noticedOf(context: LifecycleContext, app: App): string {
-  const isUp = app.state.kind === "awake";
-  if (context.providerOf(app).capabilities.listsDeclaredApps) {
-    return isUp ? "noticed: it runs" : "noticed: its process ended";
-  }
-  return `noticed on ${app.ref.provider}: it is ${isUp ? "up" : "not up any more"}`;
 }
 
 /** How often an app that is to be given up is looked at while somebody still uses it, ms. */

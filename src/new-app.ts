@@ -2,6 +2,7 @@
 
 import type { App, Policy } from "./app.ts";
 import type { AppRecord } from "./registry/registry.ts";
+import { createTraffic } from "./traffic.ts";
 
 /** What is known of an app when it is found: all that an earlier run stored, or its names alone. */
 export type Known = Pick<AppRecord, "ref" | "key"> & Partial<AppRecord>;
@@ -30,6 +31,8 @@ export function newApp(
       known.phase === "asleep"
         ? { kind: "asleep", sinceMs: known.sinceMs ?? nowMs }
         : { kind: "unknown", sinceMs: nowMs },
+    pause: null,
+    traffic: createTraffic(),
     fence: known.fence ?? 0,
     snapshot: known.snapshot ?? null,
     lastTarget: known.target ?? null,

@@ -31,6 +31,8 @@ export interface ProviderLists {
   askSoon(provider: string): void;
   /** Whether every provider has answered at least once, and every part of it, or what keeps them from it. */
   completeness(): Completeness;
+  /** Whether a provider has answered, or failed to, at least once. */
+  wasAsked(provider: string): boolean;
   /** Why the latest list of a provider failed; `null` when it did not. */
   troubleOf(provider: string): string | null;
 }
@@ -48,6 +50,8 @@ export interface ProviderListsDeps {
    * @returns how many of its apps nobody knew before
    */
   readonly onList: (provider: Provider, answer: ListAnswer) => Promise<number>;
+  /** Called whenever a provider was asked, whether or not it answered. Left out: nobody wants to know. */
+  readonly onAsked?: () => void;
   /** Ends all asking. */
   readonly signal: AbortSignal;
 }
@@ -117,6 +121,7 @@ export function createProviderLists(deps: ProviderListsDeps): ProviderLists {
     },
     askSoon: (provider) => askSoon(context, provider),
     completeness: () => completeness(context),
+    wasAsked: (provider) => context.answered.has(provider) || context.troubles.has(provider),
     troubleOf: (provider) => context.troubles.get(provider) ?? null,
   };
 }
@@ -164,6 +169,7 @@ async function ask(context: ListsContext, provider: Provider, cause: Cause): Pro
   } finally {
     limit.end();
     context.turns.get(provider)?.resolve();
+    context.onAsked?.();
   }
 }
 
@@ -187,7 +193,7 @@ function sayFound(
 ): void {
   if (apps === 0 && capabilities.listsDeclaredApps) return;
   const count = `${apps === 0 ? "no" : apps} ${apps === 1 ? "app" : "apps"}`;
-  const where = capabilities.listsDeclaredApps ? `for ${name} in paastis.yml` : `on ${name}`;
+  const where = capabilities.listsDeclaredApps ? `of provider ${name}` : `on ${name}`;
   const news = added === 0 || added === apps ? "" : `, ${added} of them for the first time`;
   log.info({ provider: name, apps, new: added }, `found ${count} ${where}${news}`);
 }

@@ -1,7 +1,7 @@
 /** Provider calls that fail in passing: tried again while there is time, and never done twice unseen. */
 
 import type { Clock } from "./clock.ts";
-import { sleep } from "./clock.ts";
+import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { ProviderErrorKind } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
@@ -37,26 +37,30 @@ export function retryPauseMs(error: ProviderError, tries: number, chance: number
 }
 
 /** What a call is tried again with. */
-export interface Persistence {
+export interface Persistence<T = unknown> {
   readonly clock: Clock;
   /** 0 to 1, exclusive. */
   readonly random: () => number;
   readonly signal: AbortSignal;
   /** A try that would begin later makes no sense; ms since the epoch. */
   readonly untilMs: number;
+  /**
+   * Asked before a call is made again that may have been applied; what it finds is the result, `null`: nothing was
+   * applied. When it fails, it is asked again, never the call. Left out: the call does no harm twice.
+   */
+  readonly reread?: () => Promise<T | null>;
+  /** Told of each failure that does not end it. */
+  readonly onFailure?: (error: ProviderError) => void;
+  /** Fulfilled when the platform answers again: ends a pause early. Left out: nobody could tell. */
+  readonly untilBack?: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
  * Does `work` until it succeeds, or fails in a way that does not pass, or there is no time for another try.
- * @param options.reread asked before a call is made again that may have been applied; what it finds is the result,
- *   `null`: nothing was applied. When it fails, it is asked again, never `work`.
  * @throws what `work` or `reread` threw last
  */
-export async function persist<T>(
-  work: () => Promise<T>,
-  options: Persistence & { readonly reread?: () => Promise<T | null> },
-): Promise<T> {
-  const { clock, random, signal, untilMs, reread } = options;
+export async function persist<T>(work: () => Promise<T>, options: Persistence<T>): Promise<T> {
+  const { clock, random, signal, untilMs, reread, onFailure } = options;
   let mayBeDone = false;
   for (let tries = 1; ; tries += 1) {
     try {
@@ -69,8 +73,35 @@ export async function persist<T>(
       mayBeDone ||= error.isUncertain;
       const pauseMs = retryPauseMs(error, tries, random());
       if (clock.now() + pauseMs >= untilMs) throw error;
-      await sleep(clock, pauseMs, signal);
+      onFailure?.(error);
+      await pause(error, pauseMs, options);
     }
+  }
+}
+
+/** Failures that are over as soon as the platform answers. */
+const AWAY_KINDS: ReadonlySet<ProviderErrorKind> = new Set<ProviderErrorKind>([
+  "network",
+  "unavailable",
+]);
+
+/** Ends early where the platform was away, did not say for how long, and is back. */
+async function pause(
+  { kind, retryAfterMs }: ProviderError,
+  pauseMs: number,
+  { clock, signal, untilBack }: Pick<Persistence, "clock" | "signal" | "untilBack">,
+): Promise<void> {
+  if (untilBack === undefined || retryAfterMs !== null || !AWAY_KINDS.has(kind)) {
+    return await sleep(clock, pauseMs, signal);
+  }
+  const limit = deadline(clock, pauseMs, { reason: new Error("long enough"), parent: signal });
+  try {
+    await untilBack(limit.signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!limit.signal.aborted) throw error;
+  } finally {
+    limit.end();
   }
 }
 

@@ -7,6 +7,8 @@ import type { AppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause, EventBus, PaastisEvent } from "./events.ts";
+import type { Forgetting } from "./forgetting.ts";
+import { createForgetting } from "./forgetting.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { recordOf } from "./lifecycle-context.ts";
 import type { Log } from "./log.ts";
@@ -15,7 +17,7 @@ import { createLooks } from "./looks.ts";
 import { newApp } from "./new-app.ts";
 import type { Completeness, ListAnswer } from "./provider-lists.ts";
 import { createProviderLists } from "./provider-lists.ts";
-import type { Listing, Provider } from "./providers/provider.ts";
+import type { Facts, Listing, Provider } from "./providers/provider.ts";
 import type { AppRecord, Registry } from "./registry/registry.ts";
 import type { Seating } from "./seating.ts";
 import { createSeating } from "./seating.ts";
@@ -36,8 +38,14 @@ export interface Reconciler {
   applyPolicies(): void;
   /** Whether every provider has answered at least once, and every part of it, or what keeps them from it. */
   completeness(): Completeness;
+  /** Whether a provider has answered, or failed to, at least once. */
+  wasAsked(provider: string): boolean;
   /** Why the latest list of a provider failed; `null` when it did not. Its apps are not put to sleep meanwhile. */
   troubleOf(provider: string): string | null;
+  /** Forgets apps that can be found again, and asks for them soon: see `Forgetting`. */
+  forget(cause: Cause): Promise<void>;
+  /** What its platform's newest list says of an app besides; `null`: nothing. */
+  factsOf(app: App): Facts | null;
   /** Ends everything under way; nothing is asked any more. Safe to repeat. */
   close(): void;
 }
@@ -58,6 +66,8 @@ export interface ReconcileDeps {
   readonly seatRuleOf?: (key: string) => SeatRule | null;
   /** Called when apps came, went, or got other keys or policies. */
   readonly onChange: () => void;
+  /** Called whenever a provider was asked for its apps, whether or not it answered. Left out: nobody wants to know. */
+  readonly onAsked?: () => void;
 }
 
 interface ReconcileContext extends ReconcileDeps {
@@ -69,6 +79,8 @@ interface ReconcileContext extends ReconcileDeps {
   readonly missedOnce: WeakSet<App>;
   /** Apps that some list of their provider had since the start. */
   readonly listedOnce: WeakSet<App>;
+  readonly facts: WeakMap<App, Facts>;
+  readonly forgetting: Forgetting;
 }
 
 /**
@@ -77,7 +89,9 @@ interface ReconcileContext extends ReconcileDeps {
  */
 export function createReconciler(deps: ReconcileDeps): Reconciler {
   const closing = new AbortController();
-  const context = contextOf(deps, closing.signal);
+  const canBeFound = ({ ref }: App) =>
+    lists.troubleOf(ref.provider) === null && whyUnlisted(context, ref) === null;
+  const context = contextOf(deps, { signal: closing.signal, canBeFound });
   const { providers, clock, log, seating } = context;
   const lists = createProviderLists({
     providers,
@@ -86,6 +100,7 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
     signal: closing.signal,
     statesOf: (provider) => new Map(appsOf(context, provider).map((app) => [app, app.state])),
     onList: (provider, answer) => merge(context, provider, answer),
+    ...(deps.onAsked === undefined ? {} : { onAsked: deps.onAsked }),
   });
   return {
     restore: (records) => restore(context, records),
@@ -99,13 +114,23 @@ export function createReconciler(deps: ReconcileDeps): Reconciler {
       seating.report();
     },
     completeness: lists.completeness,
+    wasAsked: lists.wasAsked,
     troubleOf: lists.troubleOf,
+    async forget(cause) {
+      await context.forgetting.forget(cause);
+      for (const { name } of providers) lists.askSoon(name);
+    },
+    factsOf: (app) => context.facts.get(app) ?? null,
     close: () => closing.abort(new Error("Paastis is shutting down")),
   };
 }
 
-function contextOf(deps: ReconcileDeps, signal: AbortSignal): ReconcileContext {
+function contextOf(
+  deps: ReconcileDeps,
+  how: { readonly signal: AbortSignal; readonly canBeFound: (app: App) => boolean },
+): ReconcileContext {
   const { table } = deps;
+  const { signal, canBeFound } = how;
   const providers = inOrder(deps.providers);
   return {
     ...deps,
@@ -115,7 +140,13 @@ function contextOf(deps: ReconcileDeps, signal: AbortSignal): ReconcileContext {
     retiring: new Map(),
     missedOnce: new WeakSet(),
     listedOnce: new WeakSet(),
+    facts: new WeakMap(),
+    forgetting: createForgetting({ ...deps, canBeFound, save: (app) => save(deps, app) }),
   };
+}
+
+function whyUnlisted({ providers }: ReconcileContext, { provider, id }: AppRef): string | null {
+  return providers.find(({ name }) => name === provider)?.whyUnlisted?.(id) ?? null;
 }
 
 /** What a person wrote down for this very program goes before what platforms list. */
@@ -131,6 +162,7 @@ function restore(context: ReconcileContext, records: readonly AppRecord[]): void
   for (const record of ours.toSorted((a, b) => a.firstSeenMs - b.firstSeenMs)) {
     enroll(context, record, false);
     if (record.phase === "waking") recallWake(context, record);
+    if (record.phase === "asleep" || record.phase === "stopping") recallSleep(context, record);
   }
   context.seating.settle();
 }
@@ -138,6 +170,13 @@ function restore(context: ReconcileContext, records: readonly AppRecord[]): void
 /** Whoever ended while it waked an app does not know whether the platform had heard of it. */
 function recallWake({ providers }: ReconcileContext, { ref, sinceMs }: AppRecord): void {
   providers.find(({ name }) => name === ref.provider)?.recallWake?.(ref.id, sinceMs);
+}
+
+/** A platform may not say who ended what is down. */
+function recallSleep({ providers }: ReconcileContext, record: AppRecord): void {
+  const { ref, sinceMs, phase, snapshot } = record;
+  const left = phase === "stopping" ? (snapshot ?? undefined) : undefined;
+  providers.find(({ name }) => name === ref.provider)?.recallSleep?.(ref.id, sinceMs, left);
 }
 
 function enroll(
@@ -220,7 +259,8 @@ async function merge(
   for (const { app, listing } of listed) {
     // What an earlier run knew of it does not say this.
     app.sleepsByItself = listing.sleepsByItself;
-    const { key, label = key, aliases = [], settings = null } = listing;
+    const { key, label = key, aliases = [], settings = null, facts } = listing;
+    if (facts !== undefined) context.facts.set(app, facts);
     context.seating.claim(app, { key, label, aliases, settings });
   }
   const strangers = [...unlisted.keys()].filter((app) => !context.listedOnce.has(app));
@@ -244,12 +284,17 @@ async function merge(
   );
   const introduced = added.filter(({ isNew }) => isNew);
   for (const { app } of introduced) await introduce(context, app, { cause, isQuiet: isFirst });
+  for (const { app } of listed) {
+    const forgottenBy = context.forgetting.takeBack(app);
+    if (forgottenBy !== null) await introduce(context, app, { cause: forgottenBy });
+  }
   return introduced.length;
 }
 
 /** Requests no longer find it; what still runs for it ends with its last user. */
 function takeOut(context: ReconcileContext, app: App, cause: Cause): void {
   const ref = refKey(app.ref);
+  context.lifecycle.cancelDrain(app, "it is not listed any more");
   context.table.remove(app);
   context.seating.forget(app);
   context.retiring.set(ref, app);

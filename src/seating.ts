@@ -127,7 +127,11 @@ function inLowerCase(wanted: Wanted): Wanted {
 function settle(context: SeatingContext): void {
   const { table, activity, lifecycle } = context;
   context.isChanged = false;
-  const unusedBefore = new Map(table.all().map((app) => [app, unusedSinceMs(app)]));
+  const before = table.all().map((app) => ({
+    app,
+    policy: app.policy,
+    unusedMs: unusedSinceMs(app),
+  }));
   const keysBefore = table.known().map((app) => [app, app.key] as const);
   const contenders = context.providers.flatMap((provider) => contendersOf(context, provider));
   const seats = assignSeats(contenders, context.seatRuleOf ?? (() => null));
@@ -140,14 +144,30 @@ function settle(context: SeatingContext): void {
   context.onChange();
   for (const [app, key] of keysBefore) if (app.key !== key) context.onRenamed(app);
   const seated = new Set(table.all());
+  const seatedBefore = new Set(before.map(({ app }) => app));
   // Nobody could ask for it: it has not been idle so long because nobody wanted it.
-  for (const app of seated) if (!unusedBefore.has(app)) activity.restart(app);
-  for (const [app, sinceMs] of unusedBefore) {
-    // By new links it may be used of late; only a stop that waits for its turn does not find that out by itself.
-    const isUsed = isInUse(app) || unusedSinceMs(app) > sinceMs;
-    const isWanted = app.state.kind === "stopping" && isUsed;
-    if (isWanted || !seated.has(app)) lifecycle.cancelDrain(app);
+  for (const app of seated) if (!seatedBefore.has(app)) activity.restart(app);
+  for (const one of before) {
+    const why = seated.has(one.app) ? whyAwake(one) : "another app has its key now";
+    if (why !== null) lifecycle.cancelDrain(one.app, why);
   }
+}
+
+/** Why an app must not go to sleep after all, whatever was decided under earlier rules; `null`: nothing is new. */
+function whyAwake(before: {
+  readonly app: App;
+  readonly policy: Policy;
+  readonly unusedMs: number;
+}): string | null {
+  const { app, policy, unusedMs } = before;
+  if (idleMaxMs(app.policy) > idleMaxMs(policy)) return "its settings keep it awake longer now";
+  // By new links it may be used of late; only a stop that waits for its turn does not find that out by itself.
+  const isUsed = isInUse(app) || unusedSinceMs(app) > unusedMs;
+  return app.state.kind === "stopping" && isUsed ? "another app that links to it is used" : null;
+}
+
+function idleMaxMs({ ignored, maxIdleMs }: Policy): number {
+  return ignored || maxIdleMs === null ? Number.POSITIVE_INFINITY : maxIdleMs;
 }
 
 function contendersOf(context: SeatingContext, { name }: Provider): readonly Contender[] {

@@ -22,8 +22,11 @@ export interface SleepQueueDeps {
   readonly atOnceMax: (app: App) => number;
   /** Asked right before its turn, as much may have happened since it was added. `null`: it is passed over. */
   readonly whySleep: (app: App) => string | null;
-  /** Its turn. Never rejects. */
-  readonly putToSleep: (app: App, why: string) => Promise<unknown>;
+  /**
+   * Its turn. Never rejects.
+   * @returns after how long it, and whoever else waits for its provider, is to have another, ms; `null`: it is through
+   */
+  readonly putToSleep: (app: App, why: string) => Promise<number | null>;
 }
 
 /** Of a platform that allows few calls: what is begun there is to have its calls before more is begun. */
@@ -47,11 +50,18 @@ interface QueueContext extends SleepQueueDeps {
   readonly entries: Map<App, Entry>;
   /** When an app last had its turn, ms since the epoch. */
   readonly triedMs: WeakMap<App, number>;
+  /** Providers that take no calls now. */
+  readonly pausing: Set<string>;
 }
 
 /** An empty queue. */
 export function createSleepQueue(deps: SleepQueueDeps): SleepQueue {
-  const context: QueueContext = { ...deps, entries: new Map(), triedMs: new WeakMap() };
+  const context: QueueContext = {
+    ...deps,
+    entries: new Map(),
+    triedMs: new WeakMap(),
+    pausing: new Set(),
+  };
   const { entries } = context;
   return {
     async add(apps) {
@@ -70,6 +80,7 @@ export function createSleepQueue(deps: SleepQueueDeps): SleepQueue {
 /** Gives the free turns of this one's provider to those who wait longest. */
 function admit(context: QueueContext, member: App): void {
   const { provider } = member.ref;
+  if (context.pausing.has(provider)) return;
   const ours = [...context.entries.values()].filter(({ app }) => app.ref.provider === provider);
   const waiting = ours
     .filter(({ isOnTurn }) => !isOnTurn)
@@ -95,13 +106,27 @@ function waitsSinceMs({ triedMs }: QueueContext, app: App): number {
 async function takeTurn(context: QueueContext, entry: Entry, why: string): Promise<void> {
   const { app } = entry;
   entry.isOnTurn = true;
-  context.triedMs.set(app, context.clock.now());
-  try {
-    await context.putToSleep(app, why);
-  } finally {
+  const pauseMs = await context.putToSleep(app, why);
+  if (pauseMs === null) {
+    context.triedMs.set(app, context.clock.now());
     leave(context, entry);
-    admit(context, app);
+  } else {
+    // It keeps its place.
+    entry.isOnTurn = false;
+    pause(context, app, pauseMs);
   }
+  admit(context, app);
+}
+
+function pause(context: QueueContext, member: App, pauseMs: number): void {
+  const { clock, pausing } = context;
+  const { provider } = member.ref;
+  if (pausing.has(provider)) return;
+  pausing.add(provider);
+  clock.after(pauseMs, () => {
+    pausing.delete(provider);
+    admit(context, member);
+  });
 }
 
 function leave({ entries }: QueueContext, { app, over }: Entry): void {

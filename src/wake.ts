@@ -1,7 +1,6 @@
 /** Admits a request to an app: forward it, hold it, show the waiting page, or say why not. */
 
 import type { Activity } from "./activity.ts";
-import type { WakeProgress } from "./answers.ts";
 import {
   errorAnswer,
   isNavigation,
@@ -9,18 +8,29 @@ import {
   progressAnswer,
   waitingPage,
 } from "./answers.ts";
-import type { App, Failure, Target } from "./app.ts";
+import type { App, Failure, Pause, Target } from "./app.ts";
 import { LAST_PROBE } from "./app.ts";
 import type { Clock } from "./clock.ts";
-import { sleep } from "./clock.ts";
 import type { Config, HoldLimits } from "./config.ts";
 import type { Admission, Answer, Decision, Exchange, RequestHead } from "./engines/engine.ts";
+import type { AnswerCode } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
-import { PUBLIC_WHY_DEFAULT, seesDetails } from "./public-why.ts";
+import { createPausedRequests, type PausedRequests } from "./paused-requests.ts";
+import { seesDetails } from "./public-why.ts";
+import { noteAnswer } from "./traffic.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 import { createWaitingRoom, isUpload } from "./waiting-room.ts";
+import {
+  ONLOOKER,
+  type Onlooking,
+  obstacleOf,
+  progressOf,
+  RESTART_MS,
+  wakeTimes,
+  whyFor,
+} from "./wake-progress.ts";
 
 /** A request on its way to an app, for the first time or once more. */
 export interface Caller {
@@ -33,10 +43,15 @@ export interface Caller {
 
 /** Decides what becomes of requests for apps. */
 export interface Gate {
-  /** Takes a lease and admits. Synchronous and without allocation beyond the result while the app is awake. */
-  admit(app: App, head: RequestHead): Admission;
+  /**
+   * Takes a lease and admits. Synchronous and without allocation beyond the result while the app is awake.
+   * @param admittedMs when the request came, ms since the epoch; left out: now
+   */
+  admit(app: App, head: RequestHead, admittedMs?: number): Admission;
   /** Admits once more a request whose exchange came to nothing; its lease goes on. */
   readmit(exchange: Exchange): Admission;
+  /** The app's pause has changed: who waits for its end is decided about anew. */
+  resumed(app: App): void;
   /** Requests and waiting pages that wait now. */
   held(): number;
   /** Tells all who wait that the program stops: they can come back later. */
@@ -53,30 +68,32 @@ export interface GateDeps {
   readonly showAppOutput: Config["showAppOutput"];
 }
 
-interface GateContext extends GateDeps {
+interface GateContext extends GateDeps, Onlooking {
   readonly room: WaitingRoom;
+  readonly paused: PausedRequests;
 }
 
 /** Admission under the limits of `deps.hold`. */
 export function createGate(deps: GateDeps): Gate {
-  const context: GateContext = { ...deps, room: createWaitingRoom(deps.lifecycle, deps.hold) };
+  const room = createWaitingRoom(deps.lifecycle, deps.hold);
+  const paused = createPausedRequests(deps.clock, deps.hold);
+  const context: GateContext = { ...deps, room, paused };
   return {
-    admit(app, head) {
-      if (isProgressRequest(head)) return admitOnlooker(context, app, head);
+    admit(app, head, admittedMs = context.clock.now()) {
+      if (isProgressRequest(head) && app.pause === null) return admitOnlooker(context, app, head);
       context.activity.begin(app);
-      const admission = admit(context, {
-        app,
-        head,
-        admittedMs: context.clock.now(),
-        failures: 0,
-      });
+      const admission = admit(context, { app, head, admittedMs, failures: 0 });
       // Only now: in a circle of links the app itself must be woken by this request, not by its links.
-      if (app.links.length > 0) wakeLinks(context, app);
+      if (app.links.length > 0 && app.pause === null) wakeLinks(context, app);
       return admission;
     },
     readmit: (exchange) => admit(context, { ...exchange, failures: exchange.failures + 1 }),
-    held: () => context.room.count(),
-    refuseHeld: () => context.room.empty(),
+    resumed: (app) => paused.admitAll(app),
+    held: () => room.count() + paused.count(),
+    refuseHeld() {
+      room.empty();
+      paused.refuseAll();
+    },
   };
 }
 
@@ -89,6 +106,7 @@ function isSafe(method: string): boolean {
 function admit(context: GateContext, caller: Caller): Admission {
   const { app } = caller;
   const { state } = app;
+  if (app.pause !== null) return admitPaused(context, caller, app.pause);
   // What just failed must wait for the wake that looks into it, even before that shows in the state.
   if (caller.failures > 0 && context.lifecycle.wakeAskedMs(app) !== null) {
     return hold(context, caller);
@@ -130,13 +148,53 @@ function answer(own: Answer): Decision {
 /** Gives the lease back, since Paastis answers by itself. */
 function refuse(context: GateContext, caller: Caller, own: Answer): Decision {
   context.activity.end(caller.app);
+  noteAnswer(caller.app.traffic, own.status, null);
   return answer(own);
+}
+
+/** How soon who finds an app in maintenance may ask again, ms. */
+const MAINTENANCE_RETRY_MS = 30_000;
+
+/** Nothing goes to the app, and nothing wakes it, until somebody says so. */
+function admitPaused(context: GateContext, caller: Caller, pause: Pause): Admission {
+  const { app, head } = caller;
+  if (pause.kind === "maintenance") return refuse(context, caller, pausedAnswer(app, head, pause));
+  const held = context.paused.hold({
+    app,
+    isUpload: isUpload(head),
+    patienceMs: patienceMs(context, caller),
+    admit: () => admit(context, caller),
+    refuse: (cause) =>
+      cause === "stopping"
+        ? refuse(context, caller, sentAway(caller))
+        : refuse(context, caller, pausedAnswer(app, head, pause)),
+    release: () => context.activity.end(app),
+  });
+  if (held !== null) return held;
+  const why = "too many requests wait for it already";
+  return refuse(
+    context,
+    caller,
+    errorAnswer({ code: "hold_full", app: app.key, why, retryAfterMs: RETRY_AFTER_MS, head }),
+  );
+}
+
+function pausedAnswer(app: App, head: RequestHead, pause: Pause): Answer {
+  const isWorkedOn = pause.kind === "maintenance";
+  const why = isWorkedOn ? pause.message || "it is in maintenance" : "it is paused";
+  return errorAnswer({
+    code: isWorkedOn ? "app_maintenance" : "app_paused",
+    app: app.key,
+    why,
+    retryAfterMs: isWorkedOn ? MAINTENANCE_RETRY_MS : RETRY_AFTER_MS,
+    head,
+  });
 }
 
 /** An app that was stopped behind the back of the one that uses it is woken with the next use. */
 function wakeLinks(context: GateContext, app: App): void {
   for (const link of app.links) {
-    if (link.state.kind === "awake") continue;
+    if (link.state.kind === "awake" || link.pause !== null) continue;
     if (link.state.kind === "failed" && context.clock.now() < link.state.retryAtMs) continue;
     void context.lifecycle.wake(link, { kind: "linked", detail: `linked from ${app.key}` });
   }
@@ -153,12 +211,13 @@ function hold(context: GateContext, caller: Caller): Admission {
     return refuse(context, caller, fullAnswer(context, caller, full));
   }
   const { promise, resolve } = Promise.withResolvers<Decision>();
-  let settled: Decision | "open" | "abandoned" = "open";
-  const settle = (decide: () => Decision) => {
+  let settled: Admission | "open" | "abandoned" = "open";
+  const settle = (decide: () => Admission) => {
     if (settled !== "open") return;
     endWait();
     settled = decide();
-    resolve(settled);
+    // It may have to wait once more, as its app is paused by now.
+    resolve(settled.kind === "held" ? settled.decision : settled);
   };
   const leave = context.room.enter(app, {
     ...kind,
@@ -180,21 +239,22 @@ function hold(context: GateContext, caller: Caller): Admission {
     decision: promise,
     abandon() {
       if (settled === "abandoned") return;
-      endWait();
-      // An answer has given the lease back already; an exchange that nobody follows has not.
-      if (settled === "open" || settled.kind === "forward") context.activity.end(app);
+      const before = settled;
       settled = "abandoned";
+      endWait();
+      if (before !== "open" && before.kind === "held") return before.abandon();
+      // An answer has given the lease back already; an exchange that nobody follows has not.
+      if (before === "open" || before.kind === "forward") context.activity.end(app);
     },
   };
 }
 
-function woken(context: GateContext, caller: Caller, outcome: WakeOutcome): Decision {
+function woken(context: GateContext, caller: Caller, outcome: WakeOutcome): Admission {
+  const { pause } = caller.app;
+  if (pause !== null) return admitPaused(context, caller, pause);
   if (outcome.kind === "awake") return exchange(caller, outcome.target);
   return refuse(context, caller, failedAnswer(context, caller, outcome));
 }
-
-/** What a client is told to wait when the program stops under it, ms. */
-const RESTART_MS = 2000;
 
 function sentAway({ app, head }: Caller): Answer {
   const why = "the app was still waking";
@@ -232,7 +292,9 @@ function whyNotYet(context: GateContext, { app, head }: Caller): string {
   const wakingS = Math.round((clock.now() - (sinceMs ?? clock.now())) / 1000);
   const probe = seesDetails(showAppOutput, head) ? lifecycle.lastProbeOf(app) : null;
   const saw = probe === null ? "" : LAST_PROBE + probe;
-  return `it has been waking for ${wakingS} s; the wake goes on${saw}`;
+  const obstacle = obstacleOf(context, { app, head });
+  const but = obstacle === null ? "" : `, but ${obstacle}`;
+  return `it has been waking for ${wakingS} s${but}; the wake goes on${saw}`;
 }
 
 /** What to wait before asking again when nothing is known, or the estimate is used up; ms. */
@@ -245,12 +307,17 @@ function remainingMs(elapsedMs: number, estimateMs: number | null): number {
 
 function failedAnswer(context: GateContext, caller: Caller, failure: Failure): Answer {
   return errorAnswer({
-    code: failure.hasCrashed === true ? "app_crashed" : "app_failed",
+    code: failedCode(failure),
     app: caller.app.key,
     why: whyFor(context, caller.head, failure),
     retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
     head: caller.head,
   });
+}
+
+function failedCode({ hasCrashed = false, isGone = false }: Failure): AnswerCode {
+  if (isGone) return "unknown_app";
+  return hasCrashed ? "app_crashed" : "app_failed";
 }
 
 function fullAnswer(
@@ -263,104 +330,12 @@ function fullAnswer(
   return errorAnswer({ code: "hold_full", app: app.key, why, retryAfterMs, head });
 }
 
-function wakeTimes(
-  context: GateContext,
-  app: App,
-): { readonly elapsedMs: number; readonly estimateMs: number | null } {
-  const askedMs = context.lifecycle.wakeAskedMs(app);
-  const elapsedMs = askedMs === null ? 0 : context.clock.now() - askedMs;
-  return { elapsedMs, estimateMs: estimateMs(app.wakeHistoryMs) };
-}
-
-/** The median of the past wakes, ms; `null` without any. */
-export function estimateMs(historyMs: readonly number[]): number | null {
-  const sorted = [...historyMs].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
-}
-
 /** The waiting page asks how the wake goes. It takes no lease, but a place among those who wait. */
 function admitOnlooker(context: GateContext, app: App, head: RequestHead): Decision {
+  if (app.pause !== null) return answer(pausedAnswer(app, head, app.pause));
   const full = context.room.whyFull(app, ONLOOKER);
   if (full !== null) return answer(fullAnswer(context, { app, head }, full));
-  return answer(progressAnswer(progressOf(context, app, head)));
-}
-
-const ONLOOKER = { isRequest: false, isUpload: false };
-
-/** How often the waiting page is told how far the wake is, ms. */
-const PROGRESS_EVERY_MS = 500;
-
-/** How the wake goes, from now until it is over. */
-async function* progressOf(
-  context: GateContext,
-  app: App,
-  head: RequestHead,
-): AsyncGenerator<WakeProgress> {
-  const refused = failedNow(context, app, head);
-  if (refused !== null) {
-    yield refused;
-    return;
-  }
-  const { promise, resolve } = Promise.withResolvers<WakeProgress>();
-  const leave = context.room.enter(app, {
-    ...ONLOOKER,
-    cause: causeOf(head),
-    waiter: {
-      onWakeOver: (outcome) => resolve(lastProgress(context, head, outcome)),
-      onSentAway: () => resolve(STOPPING),
-    },
-  });
-  try {
-    for (;;) {
-      const { elapsedMs, estimateMs: estimate } = wakeTimes(context, app);
-      yield { kind: "waking", elapsedMs, estimateMs: estimate, step: stepOf(app) };
-      const last = await Promise.race([promise, sleep(context.clock, PROGRESS_EVERY_MS)]);
-      if (last === undefined) continue;
-      yield last;
-      return;
-    }
-  } finally {
-    leave();
-  }
-}
-
-const STOPPING: WakeProgress = {
-  kind: "failed",
-  why: "Paastis is shutting down",
-  hasCrashed: false,
-  retryAfterMs: RESTART_MS,
-};
-
-function lastProgress(context: GateContext, head: RequestHead, outcome: WakeOutcome): WakeProgress {
-  if (outcome.kind === "awake") return { kind: "ready" };
-  return failedProgress(context, head, outcome);
-}
-
-function failedNow(context: GateContext, app: App, head: RequestHead): WakeProgress | null {
-  if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
-  return failedProgress(context, head, app.state);
-}
-
-function failedProgress(context: GateContext, head: RequestHead, failure: Failure): WakeProgress {
-  const { hasCrashed = false } = failure;
-  const retryAfterMs = untilMs(context, failure.retryAtMs);
-  return { kind: "failed", why: whyFor(context, head, failure), hasCrashed, retryAfterMs };
-}
-
-/** All of the reason, or what this visitor may read of it. */
-function whyFor(context: GateContext, head: RequestHead, failure: Failure): string {
-  const { why, publicWhy = PUBLIC_WHY_DEFAULT } = failure;
-  return seesDetails(context.showAppOutput, head) ? why : publicWhy;
-}
-
-function untilMs(context: GateContext, timeMs: number): number {
-  return Math.max(0, timeMs - context.clock.now());
-}
-
-function stepOf(app: App): string {
-  return app.state.kind === "stopping"
-    ? "finishing the stop that was under way, then starting"
-    : "starting";
+  return answer(progressAnswer(progressOf(context, { app, head, cause: causeOf(head) })));
 }
 
 /** Longest path in a cause, in characters. */

@@ -117,6 +117,7 @@ const CASES: readonly Case[] = [
   {
     name: "woken for somebody who has not come yet",
     app: idleApp(0, { policy: atOnce, lastUsedMs: null, state: awakeAt("shop", NOW_MS) }),
+    facts: { wokenMs: NOW_MS },
     sleep: false,
     why: "just woken",
   },
@@ -127,12 +128,20 @@ const CASES: readonly Case[] = [
       lastUsedMs: NOW_MS - WELCOME_MS - 1,
       state: awakeAt("shop", NOW_MS - WELCOME_MS),
     }),
+    facts: { wokenMs: NOW_MS - WELCOME_MS },
     sleep: true,
     why: "idle for 15 s",
   },
   {
     name: "woken for somebody who came and went: no welcome",
     app: idleApp(10, { policy: atOnce, state: awakeAt("shop", NOW_MS - 20) }),
+    facts: { wokenMs: NOW_MS - 20 },
+    sleep: true,
+    why: "idle for 10 ms",
+  },
+  {
+    name: "found awake a moment ago, which nobody asked for: no welcome",
+    app: idleApp(10, { policy: atOnce, lastUsedMs: null, state: awakeAt("shop", NOW_MS - 10) }),
     sleep: true,
     why: "idle for 10 ms",
   },
@@ -162,7 +171,13 @@ const CASES: readonly Case[] = [
 describe("idle decision", () => {
   for (const { name, app, facts, sleep, why } of CASES) {
     test(`idle: ${name}: ${sleep ? "sleep" : "keep"}`, () => {
-      const all = { nowMs: NOW_MS, wasSweptBefore: true, providerTrouble: null, ...facts };
+      const all = {
+        nowMs: NOW_MS,
+        wasSweptBefore: true,
+        providerTrouble: null,
+        wokenMs: null,
+        ...facts,
+      };
       const verdict = decideIdle(app, all);
       expect(verdict.sleep).toBe(sleep);
       expect(verdict.why).toContain(why);
@@ -172,7 +187,12 @@ describe("idle decision", () => {
   test("idle: the decision changes nothing", () => {
     const app = idleApp(1e9);
     const before = structuredClone(app);
-    decideIdle(app, { nowMs: NOW_MS, wasSweptBefore: true, providerTrouble: null });
+    decideIdle(app, {
+      nowMs: NOW_MS,
+      wasSweptBefore: true,
+      providerTrouble: null,
+      wokenMs: null,
+    });
     expect(app).toEqual(before);
   });
 });

@@ -18,6 +18,8 @@ const CAUSE: Cause = { kind: "command", detail: "sleep" };
 const ORDER: SleepOrder = { cause: CAUSE, drainMs: 0, unusedSinceMs: null };
 const SLEEP_TIMEOUT_MS = 10_000;
 const DONE: Step = { done: true, target: null };
+/** A platform on which changes are only seen by asking. */
+const POLLED = { watches: false, listsDeclaredApps: false } as const;
 
 function worldWithShop(options: Parameters<typeof createSmallWorld>[0] = {}, changes = {}) {
   const world = createSmallWorld(options);
@@ -459,8 +461,6 @@ describe("a request during a sleep", () => {
 });
 
 describe("a platform that has to be asked", () => {
-  const POLLED = { watches: false, listsDeclaredApps: false } as const;
-
   test("sleep: whether the app is down is asked seldom, and ever more so; whoever waits for it shortens that", async () => {
     for (const [isWanted, looksAtMs] of [
       [false, [0, 0, 2000, 5000, 9500]],
@@ -582,6 +582,127 @@ describe("a platform that has to be asked", () => {
     if (decision.kind !== "forward") throw new Error("it was refused");
     expect(world.provider.calls.at(-1)).toBe("wake shop");
     world.core.handler.release(decision);
+  });
+});
+
+describe("a stop for which the platform has no time", () => {
+  const NO_CALLS = new ProviderError("rate-limited", "could not stop it: no calls for 40 s", {
+    retryAfterMs: 40_000,
+  });
+  const MAX_IDLE_MS = 60_000;
+
+  /** An app that two sweeps have seen idle, and whose stops are not sent until `hasTime` is set. */
+  async function unsentStop() {
+    const world = createSmallWorld({ provider: createStubProvider(POLLED) });
+    world.policies.set("shop", { maxIdleMs: MAX_IDLE_MS });
+    const app = world.add("shop", { state: awakeAt("shop") });
+    const platform = { hasTime: false };
+    world.provider.script.sleep = async (id) => {
+      if (!platform.hasTime) throw NO_CALLS;
+      world.provider.up.delete(id);
+      return DONE;
+    };
+    await world.core.sweeper.sweep();
+    await world.clock.advance(MAX_IDLE_MS);
+    const before = { state: app.state, idleSinceMs: app.idleSinceMs };
+    const { done } = await world.core.sweeper.sweep();
+    await world.clock.advance(1000);
+    return { world, app, before, done, platform };
+  }
+
+  test("no time: the app is as it was, and has been idle for as long", async () => {
+    const { world, app, before } = await unsentStop();
+    expect(world.eventsOf("shop")).toEqual(["APP_STOPPING", "APP_STOP_CANCELLED"]);
+    expect({ state: app.state, idleSinceMs: app.idleSinceMs }).toEqual(before);
+    // Nobody has to look at an app that nothing was done to.
+    expect(world.provider.calls).toEqual(["snapshot shop", "sleep shop"]);
+  });
+
+  test("no time: it keeps its place, and is stopped as soon as the platform has time", async () => {
+    const { world, app, done, platform } = await unsentStop();
+    await world.clock.advance(38_000);
+    platform.hasTime = true;
+    expect(app.state.kind).toBe("awake");
+    await world.clock.advance(4000);
+    await done;
+    expect(app.state.kind).toBe("asleep");
+  });
+
+  test("no time: who was used meanwhile is not stopped then", async () => {
+    const { world, app, done, platform } = await unsentStop();
+    world.core.activity.begin(app);
+    world.core.activity.end(app);
+    platform.hasTime = true;
+    await world.clock.advance(60_000);
+    await done;
+    expect(app.state.kind).toBe("awake");
+    expect(world.eventsOf("shop")).toEqual(["APP_STOPPING", "APP_STOP_CANCELLED"]);
+  });
+});
+
+describe("a sleep that is not wanted any more", () => {
+  const moments = ["at its hook", "while it is looked at", "while it waits for its turn"] as const;
+  const changes = {
+    "its settings say never": {
+      why: "its settings keep it awake longer now",
+      make: (world: SmallWorld) => {
+        world.policies.set("shop", { maxIdleMs: null });
+        world.core.reconciler.applyPolicies();
+      },
+    },
+    "its settings allow it a longer rest": {
+      why: "its settings keep it awake longer now",
+      make: (world: SmallWorld) => {
+        world.policies.set("shop", { maxIdleMs: 3_600_000 });
+        world.core.reconciler.applyPolicies();
+      },
+    },
+    "it is not declared any more": {
+      why: "it is not listed any more",
+      make: (world: SmallWorld) => {
+        world.provider.ids.delete("shop");
+        void world.core.reconciler.run({ kind: "reload", detail: "paastis.yml has changed" });
+      },
+    },
+  };
+  for (const moment of moments) {
+    for (const [change, { why, make }] of Object.entries(changes)) {
+      test(`not wanted: ${change} ${moment}: nothing is sent`, async () => {
+        const stop = heldCall<Step>();
+        const callOff = () => stop.fail(new ProviderError("rate-limited", "it was called off"));
+        const { world, app } = worldWithShop({ provider: { ...createStubProvider(), callOff } });
+        world.policies.set("shop", { maxIdleMs: 60_000 });
+        world.core.reconciler.applyPolicies();
+        world.provider.script.sleep = (_id, _snapshot, signal) => stop.pass(signal);
+        const hook = Promise.withResolvers<{ ok: true }>();
+        if (moment === "at its hook") world.hooks.beforeStop = () => hook.promise;
+        const look = heldCall<Observation>();
+        if (moment === "while it is looked at") {
+          world.provider.script.observe = (_id, signal) => look.pass(signal);
+        }
+        const sleeping = sleepOf(world, app);
+        await world.clock.advance(10);
+        make(world);
+        await world.clock.advance(10);
+        hook.resolve({ ok: true });
+        const outcome = await sleeping;
+        const isAtPlatform = moment === "while it waits for its turn";
+        expect(outcome).toEqual(
+          isAtPlatform ? { kind: "failed", why: "it was called off" } : { kind: "kept", why },
+        );
+        expect(app.state.kind).toBe("awake");
+        expect(world.provider.calls.includes("sleep shop")).toBe(isAtPlatform);
+      });
+    }
+  }
+
+  test("not wanted: settings that stay as they are call nothing off, not even of an app that never sleeps", async () => {
+    const { world, app } = worldWithShop();
+    world.policies.set("shop", { maxIdleMs: null });
+    world.core.reconciler.applyPolicies();
+    const sleeping = sleepOf(world, app);
+    world.core.reconciler.applyPolicies();
+    expect(await sleeping).toEqual({ kind: "asleep" });
   });
 });
 

@@ -726,6 +726,7 @@ describe("nothing to wake", () => {
       const app = world.add("shop", { state: { kind: "unknown", sinceMs: 0 } });
       const reason = "it was never deployed";
       world.provider.script.observe = async () => ({ phase: "unmanaged", target, reason });
+      await world.clock.advance(1000);
       const admission = world.core.handler.admit(headFor("shop"));
       await world.clock.advance(100);
       if (admission.kind !== "held") throw new Error(`it was ${admission.kind}`);
@@ -762,6 +763,28 @@ describe("nothing to wake", () => {
   }
 });
 
+describe("a platform that is away", () => {
+  const away = new ProviderError("network", "could not reach 192.0.2.7: connection refused");
+
+  test("away: a wake that fails is one line in the log, that of its event", async () => {
+    const world = createSmallWorld({ provider: createStubProvider({ watches: false }) });
+    const app = world.add("shop", {
+      state: { kind: "failed", sinceMs: 0, why: "no answer", retryAtMs: 0 },
+    });
+    world.provider.script.observe = async () => {
+      throw away;
+    };
+    world.provider.script.wake = async () => {
+      throw away;
+    };
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(WAKE_TIMEOUT_MS);
+    expect((await waking).kind).toBe("failed");
+    expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
+    expect(world.lines.filter(({ level }) => level !== "debug")).toEqual([]);
+  });
+});
+
 describe("an app that moves while it is waited for", () => {
   const next = targetOf("http://moved.test:9999");
 
@@ -783,6 +806,22 @@ describe("an app that moves while it is waited for", () => {
     await world.clock.advance(2100);
     expect([app.state, lists]).toEqual([expect.objectContaining({ target: next }), 1]);
     expect(provider.calls).toEqual([]);
+  });
+
+  test("moved: of a list and a look the newer one says where it is", async () => {
+    const provider = createStubProvider({ watches: false });
+    const world = createSmallWorld({ provider });
+    const app = world.add("shop");
+    provider.script.observe = async () => ({ phase: "waking", target: next });
+    world.answering = new Set();
+    const waking = world.core.lifecycle.wake(app, CAUSE);
+    await world.clock.advance(1000);
+    // What a list says is older than the look that comes after it.
+    world.core.lifecycle.locate(app, targetOf("http://listed.test:9999"));
+    await world.clock.advance(1000);
+    world.answering = new Set([next.origin]);
+    await world.clock.advance(5000);
+    expect(await waking).toEqual({ kind: "awake", target: next });
   });
 
   test("moved: one that is woken is looked for where a look finds it", async () => {

@@ -400,10 +400,8 @@ describe("close", () => {
     world.provider.script.observe = (_id, signal) => looking.pass(signal);
     const sleeping = world.core.lifecycle.sleep(app, ORDER);
     await world.clock.advance(10);
-    const closed = world.core.lifecycle.close();
-    looking.open(AWAKE);
-    await closed;
-    expect((await sleeping).kind).toBe("kept");
+    await world.core.lifecycle.close();
+    expect(await sleeping).toEqual({ kind: "kept", why: "Paastis is shutting down" });
     expect(world.provider.calls).not.toContain("sleep shop");
     expect(world.clock.pending()).toBe(0);
   });
@@ -426,6 +424,22 @@ describe("close", () => {
     expect(await sleeping).toEqual({ kind: "asleep" });
     expect((await world.registry.load()).records).toMatchObject([{ phase: "asleep" }]);
     expect(world.clock.pending()).toBe(0);
+  });
+
+  test("close: a stop that the platform goes on with is left to it, without another look", async () => {
+    const provider = createStubProvider({ watches: false, listsDeclaredApps: false });
+    const world = createSmallWorld({ provider });
+    const app = world.add("shop", { state: awakeAt("shop") });
+    provider.script.sleep = async () => ({ done: true, target: null });
+    const sleeping = world.core.lifecycle.sleep(app, ORDER);
+    await world.clock.advance(10);
+    provider.script.observe = (_id, signal) => never().pass(signal);
+    const closedMs = world.clock.now();
+    await world.core.lifecycle.close();
+    expect(world.clock.now()).toBe(closedMs);
+    expect(await sleeping).toEqual({ kind: "failed", why: "Paastis is shutting down" });
+    expect((await world.registry.load()).records).toMatchObject([{ phase: "stopping" }]);
+    expect([world.eventsOf("shop"), world.clock.pending()]).toEqual([["APP_STOPPING"], 0]);
   });
 
   test("close: a wake that waits for a stop settles, and the app is not woken", async () => {

@@ -745,7 +745,7 @@ describe("unlisted", () => {
 });
 
 describe("restored", () => {
-  test("reconcile: what an earlier run knew can be reached before any provider has answered", () => {
+  test("reconcile: what an earlier run knew can be reached before any provider has answered", async () => {
     const world = createSmallWorld();
     world.core.reconciler.restore([recordOf("shop"), recordOf("blog", { phase: "awake" })]);
     const shop = world.core.table.byKey("shop");
@@ -762,6 +762,14 @@ describe("restored", () => {
     // Only "asleep" is believed: it may have ended, or been stopped, meanwhile.
     expect(world.core.table.byKey("blog")?.state.kind).toBe("unknown");
     expect(world.core.handler.admit(headFor("shop")).kind).toBe("held");
+    const admission = world.core.handler.admit(headFor("blog"));
+    if (admission.kind !== "held") throw new Error(`it was ${admission.kind}`);
+    // A quick list would say whether it is still where it was.
+    await world.clock.advance(1000);
+    const decision = await admission.decision;
+    if (decision.kind !== "forward") throw new Error("it was refused");
+    expect(decision.app.leases).toBe(1);
+    world.core.handler.release(decision);
     expect(world.core.handler.admit(headFor("blog")).kind).toBe("forward");
   });
 

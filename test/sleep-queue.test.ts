@@ -14,6 +14,8 @@ function queueOf(atOnceMax: number) {
   const turns = new Map<string, PromiseWithResolvers<void>>();
   const begun: string[] = [];
   const kept = new Set<string>();
+  /** After how long an app is to have another turn, ms. */
+  const pauses = new Map<string, number>();
   const queue = createSleepQueue({
     clock,
     atOnceMax: () => atOnceMax,
@@ -23,13 +25,14 @@ function queueOf(atOnceMax: number) {
       const turn = Promise.withResolvers<void>();
       turns.set(key, turn);
       await turn.promise;
+      return pauses.get(key) ?? null;
     },
   });
   async function end(...keys: readonly string[]): Promise<void> {
     for (const key of keys) turns.get(key)?.resolve();
     await settled();
   }
-  return { clock, queue, begun, kept, end };
+  return { clock, queue, begun, kept, pauses, end };
 }
 
 /** Apps that have been idle since so many ms after the start. */
@@ -99,6 +102,21 @@ describe("turns to sleep", () => {
     void queue.add(apps);
     for (const key of ["b", "c", "stubborn"]) await end(key);
     expect(begun).toEqual(["stubborn", "b", "c", "stubborn"]);
+  });
+
+  test("queue: one whose turn came when there was no call left keeps its place, and the others wait with it", async () => {
+    const { clock, queue, begun, pauses, end } = queueOf(1);
+    const done = queue.add([...idleApps({ a: 1, b: 2 }), ...idleApps({ other: 3 }, "other")]);
+    pauses.set("a", 15_000);
+    await end("a");
+    await clock.advance(14_999);
+    // What a sweep finds meanwhile waits as well.
+    void queue.add(idleApps({ c: 0 }));
+    expect([begun, await isOver(done)]).toEqual([["a", "other"], false]);
+    pauses.delete("a");
+    await clock.advance(1);
+    for (const key of ["c", "a", "b", "other"]) await end(key);
+    expect([begun, await isOver(done)]).toEqual([["a", "other", "c", "a", "b"], true]);
   });
 
   test("queue: no provider waits for another", async () => {

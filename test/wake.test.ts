@@ -5,7 +5,8 @@ import { LAST_OUTPUT } from "../src/app.ts";
 import type { Admission, Exchange, RequestHead } from "../src/engines/engine.ts";
 import type { Observation, Step } from "../src/providers/provider.ts";
 import { ProviderError } from "../src/providers/provider.ts";
-import { causeOf, estimateMs } from "../src/wake.ts";
+import { causeOf } from "../src/wake.ts";
+import { estimateMs } from "../src/wake-progress.ts";
 import { answered, headerOf, held, summaryOf } from "./support/own-answer.ts";
 import { headFor, NAVIGATION } from "./support/request-head.ts";
 import { awakeAt, sampleTarget } from "./support/sample-app.ts";
@@ -72,13 +73,15 @@ describe("admission", () => {
     ],
     [
       "failed, and its pause is not over",
-      { state: { kind: "failed", sinceMs: 0, why: "x", retryAtMs: 1_700_000_004_001 } },
+      { state: { kind: "failed", sinceMs: 0, why: "x", retryAtMs: 1_700_000_005_001 } },
       "503 app_failed, again after 5 s",
     ],
   ];
   for (const [name, changes, expected] of cases) {
-    test(`admission: an app that is ${name}: ${expected}`, () => {
+    test(`admission: an app that is ${name}: ${expected}`, async () => {
       const { world, app, admit } = sleepyWorld({}, changes);
+      // Right after the start it would be waited for the first list.
+      await world.clock.advance(1000);
       expect(summaryOf(admit())).toBe(expected);
       expect(app.leases).toBe(expected.startsWith("503") ? 0 : 1);
       expect(world.core.gate.held()).toBe(expected === "held" ? 1 : 0);
@@ -132,6 +135,7 @@ describe("admission", () => {
       {},
       { state: { kind: "unknown", sinceMs: 0 }, lastTarget },
     );
+    await world.clock.advance(1000);
     const first = admit() as Exchange; // Its table above says so.
     const failure = { kind: "unreachable", message: "refused", replayable: true } as const;
     const second = world.core.handler.failed(first, failure);
@@ -316,6 +320,56 @@ describe("patience", () => {
     expect(app.state.kind).toBe("awake");
     expect(world.provider.calls).toEqual(["wake shop"]);
     expectClean(world, app);
+  });
+
+  describe("a platform that cannot be reached meanwhile", () => {
+    const PUBLIC = "its platform cannot be reached at the moment";
+
+    /** A wake whose calls fail for as long as the platform is away. */
+    function awayWorld(showAppOutput: "always" | "never") {
+      const made = sleepyWorld({ deps: { showAppOutput } });
+      const platform = { isAway: true };
+      made.world.provider.script.wake = async () => {
+        if (platform.isAway) throw new ProviderError("network", "connection to 192.0.2.7 refused");
+        return { done: false, operation: { id: "boot" }, pollAfterMs: 60_000 };
+      };
+      return { ...made, platform };
+    }
+
+    for (const [show, expected] of [
+      ["never", `, but ${PUBLIC}; the log of Paastis says why; the wake goes on`],
+      ["always", ", but connection to 192.0.2.7 refused; the wake goes on"],
+    ] as const) {
+      test(`patience: who waited in vain is told so (details for ${show === "never" ? "nobody" : "everybody"})`, async () => {
+        const { world, admit } = awayWorld(show);
+        const admission = admit();
+        await world.clock.advance(25_000);
+        const { body } = answered(await held(admission).decision);
+        expect(JSON.parse(String(body)).reason).toBe(`it has been waking for 25 s${expected}`);
+      });
+    }
+
+    test("patience: the waiting page says so, for as long as it is so", async () => {
+      const { world, admit, platform } = awayWorld("never");
+      const { body } = answered(admit({ headers: { "paastis-progress": "1" } }));
+      if (typeof body === "string") throw new Error(body);
+      const events = body[Symbol.asyncIterator]();
+      const next = async () => {
+        const event = events.next();
+        await world.clock.advance(500);
+        return String((await event).value);
+      };
+      await next();
+      await next();
+      expect(await next()).toContain(
+        `"step":"still trying: ${PUBLIC}; the log of Paastis says why"`,
+      );
+      platform.isAway = false;
+      await world.clock.advance(20_000);
+      await next();
+      expect(await next()).toContain('"step":"starting"');
+      await events.return?.();
+    });
   });
 
   test("patience: a navigation gets the waiting page after the grace", async () => {

@@ -19,7 +19,13 @@ const StoredSnapshot = Type.Union([
   }),
   Type.Object({
     kind: Type.Literal("replicas"),
-    workloads: Type.Array(Type.Object({ id: Text, replicas: Count })),
+    workloads: Type.Array(
+      Type.Object({
+        id: Text,
+        replicas: Count,
+        written: Type.Optional(Type.Union([Type.Null(), Count])),
+      }),
+    ),
   }),
   Type.Object({
     kind: Type.Literal("members"),

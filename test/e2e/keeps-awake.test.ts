@@ -13,7 +13,7 @@ async function expectSleepOnlyNow(paastis: RunningPaastis, key: string): Promise
   await paastis.untilEvent(key, "APP_STOPPED");
 }
 
-test("keeps awake: a 20-second download", async () => {
+test.concurrent("keeps awake: a 20-second download", async () => {
   await using paastis = await startPaastis({
     config: `apps:\n${everythingApp("shop")}`,
     env: IDLE,
@@ -23,7 +23,7 @@ test("keeps awake: a 20-second download", async () => {
   await expectSleepOnlyNow(paastis, "shop");
 }, 60_000);
 
-test("keeps awake: an open WebSocket on which nothing is said", async () => {
+test.concurrent("keeps awake: an open WebSocket on which nothing is said", async () => {
   await using paastis = await startPaastis({
     config: `apps:\n${everythingApp("shop")}`,
     env: IDLE,
@@ -45,7 +45,7 @@ test("keeps awake: an open WebSocket on which nothing is said", async () => {
   await expectSleepOnlyNow(paastis, "shop");
 }, 60_000);
 
-test("keeps awake: a running upload", async () => {
+test.concurrent("keeps awake: a running upload", async () => {
   await using paastis = await startPaastis({
     config: `apps:\n${everythingApp("shop")}`,
     env: IDLE,

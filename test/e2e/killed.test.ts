@@ -13,7 +13,9 @@ function setting(options: { readonly bootMs: number; readonly ignoresTerm?: bool
   const app = everythingApp("shop", env, ["stop_timeout: 3"]);
   const config = options.ignoresTerm ? app.replace("exec ", `trap "" TERM; `) : app;
   const pids = () =>
-    existsSync(runsFile) ? readFileSync(runsFile, "utf8").trim().split("\n").map(Number) : [];
+    existsSync(runsFile)
+      ? (readFileSync(runsFile, "utf8").match(/\d+(?=\n)/g) ?? []).map(Number)
+      : [];
   return {
     folder,
     config: `apps:\n${config}`,
@@ -32,7 +34,7 @@ async function expectCleanRestart(it: ReturnType<typeof setting>): Promise<void>
   await eventually("nothing is left", () => it.pids().filter(isAlive).length === 0);
 }
 
-test("killed: while an app is waking", async () => {
+test.concurrent("killed: while an app is waking", async () => {
   const it = setting({ bootMs: 3000 });
   const first = await startPaastis(it);
   void first.get("shop").catch(() => undefined);
@@ -43,7 +45,7 @@ test("killed: while an app is waking", async () => {
   await expectCleanRestart(it);
 }, 60_000);
 
-test("killed: while an app is awake", async () => {
+test.concurrent("killed: while an app is awake", async () => {
   const it = setting({ bootMs: 0 });
   const first = await startPaastis(it);
   await first.get("shop");
@@ -53,7 +55,7 @@ test("killed: while an app is awake", async () => {
   await expectCleanRestart(it);
 }, 60_000);
 
-test("killed: while an app is being stopped", async () => {
+test.concurrent("killed: while an app is being stopped", async () => {
   const it = setting({ bootMs: 0, ignoresTerm: true });
   const first = await startPaastis(it);
   await first.get("shop");
@@ -63,7 +65,7 @@ test("killed: while an app is being stopped", async () => {
   await expectCleanRestart(it);
 }, 60_000);
 
-test("killed: what sleeps is known to sleep, and events and last use are still there", async () => {
+test.concurrent("killed: what sleeps is known to sleep, and events and last use are still there", async () => {
   const it = setting({ bootMs: 0 });
   const first = await startPaastis({ ...it, env: { ...it.env, LOGGING_LEVEL: "debug" } });
   await first.get("shop");

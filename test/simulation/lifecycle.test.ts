@@ -24,7 +24,7 @@ const WAKE_SCRIPTS: readonly WakeScript[] = [
   "lost-answer",
   "lost-call",
 ];
-const SLEEP_SCRIPTS: readonly SleepScript[] = ["fails", "lost-answer", "lost-call"];
+const SLEEP_SCRIPTS: readonly SleepScript[] = ["fails", "lost-answer", "lost-call", "no-calls"];
 
 /** Plays one life from a seed. @returns what was wrong, or an empty list */
 async function play(seed: number): Promise<readonly string[]> {
@@ -43,7 +43,7 @@ async function act(world: World, chance: Chance): Promise<void> {
   const platform = chance.oneOf(world.platforms);
   const machine = chance.oneOf([...platform.machines.values()]);
   const { id } = machine;
-  const roll = chance.between(1, 113);
+  const roll = chance.between(1, 119);
   if (roll <= 30) {
     const count = chance.oneOf([1, 1, 2, 20]);
     for (let n = 0; n < count; n += 1) {
@@ -68,7 +68,8 @@ async function act(world: World, chance: Chance): Promise<void> {
   else if (roll <= 105) platform.remove(id);
   else if (roll <= 107) platform.create(id);
   else if (roll <= 110) machine.isHidden = !machine.isHidden;
-  else world.setRule(chance.oneOf(NAMES), chance.oneOf([null, "first", "second"]));
+  else if (roll <= 113) world.setRule(chance.oneOf(NAMES), chance.oneOf([null, "first", "second"]));
+  else world.setNever(chance.oneOf([...NAMES, "gamma"]), chance.happens(0.5));
 }
 
 /** Two may be given the same name, on one platform or on two. */
@@ -80,6 +81,7 @@ function rename(machine: Machine, chance: Chance): void {
 async function settleDown(world: World, clock: VirtualClock): Promise<readonly string[]> {
   const machines = world.platforms.flatMap((platform) => [...platform.machines.values()]);
   for (const platform of world.platforms) platform.listFails = false;
+  for (const key of [...NAMES, "gamma"]) world.setNever(key, false);
   for (const machine of machines) {
     machine.deploying = false;
     machine.isHidden = false;

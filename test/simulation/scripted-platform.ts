@@ -29,7 +29,13 @@ export type WakeScript =
   | "lost-call";
 
 /** How the next sleep call goes. */
-export type SleepScript = "works" | "fails" | "lost-answer" | "lost-call";
+export type SleepScript =
+  | "works"
+  | "fails"
+  | "lost-answer"
+  | "lost-call"
+  /** There is no time for it: nothing is sent. */
+  | "no-calls";
 
 /** An app as the platform lists it. */
 export interface ListedApp {
@@ -305,6 +311,11 @@ export function createScriptedPlatform(deps: {
         sleep: async (id, _snapshot, signal) =>
           operate(find(id), async (): Promise<Step> => {
             await untilTurn(id, signal);
+            if (machine(id).sleepScript === "no-calls") {
+              machine(id).sleepScript = "works";
+              const retryAfterMs = chance.oneOf([1000, 40_000]);
+              throw new ProviderError("rate-limited", "no calls for a while", { retryAfterMs });
+            }
             platform.onSleep(id);
             await call(signal, 500);
             const it = find(id);

@@ -67,6 +67,8 @@ export interface World {
   appOf(platform: ScriptedPlatform, id: string): App | null;
   /** Says whose app has a key that several want; `null`: the order says so. */
   setRule(key: string, provider: string | null): void;
+  /** Says that an app is never to be put to sleep, or that it may be again. */
+  setNever(key: string, isNever: boolean): void;
   /** What the rules say about a key now. */
   ruleOf(key: string): string | null;
   held(): number;
@@ -86,6 +88,7 @@ export async function createWorld(deps: {
   const violations: string[] = [];
   const lastEndMs = new Map<string, number>();
   const rules = new Map<string, string>();
+  const never = new Set<string>();
   let startedMs = 0;
   const leavers = new Map<number, () => void>();
   const watches = chance.happens(0.5);
@@ -103,6 +106,9 @@ export async function createWorld(deps: {
     if (isInUse(app)) violations.push(`${id} was stopped while in use`);
     const order = events.findLast((event) => event.ref.id === id && event.name === "APP_STOPPING");
     const maxIdleMs = app.policy.maxIdleMs ?? 0;
+    if (order?.cause.kind === "sweep" && app.policy.maxIdleMs === null) {
+      violations.push(`${id} was stopped although its settings say never`);
+    }
     if (order?.cause.kind === "sweep" && clock.now() - unusedSince(app) < maxIdleMs) {
       violations.push(`${id} was stopped ${clock.now() - unusedSince(app)} ms after its last use`);
     }
@@ -124,6 +130,7 @@ export async function createWorld(deps: {
       registry: facade(registry, () => isAlive),
       providers: platforms.map((one) => one.provider({ isAlive: () => isAlive, watches })),
       ruleOf,
+      isNever: (key) => never.has(key),
       onEvent: (event) => {
         if (isAlive) events.push(event);
       },
@@ -250,6 +257,11 @@ export async function createWorld(deps: {
       else rules.set(key, provider);
       core.reconciler.applyPolicies();
     },
+    setNever(key, isNever) {
+      if (isNever) never.add(key);
+      else never.delete(key);
+      core.reconciler.applyPolicies();
+    },
     ruleOf,
     held: () => core.gate.held(),
   };
@@ -262,6 +274,7 @@ function buildCore(deps: {
   readonly registry: Registry;
   readonly providers: readonly Provider[];
   readonly ruleOf: (key: string) => string | null;
+  readonly isNever: (key: string) => boolean;
   readonly onEvent: (event: PaastisEvent) => void;
   readonly isVeto: () => boolean;
   readonly violations: string[];
@@ -299,7 +312,7 @@ function buildCore(deps: {
       const healthy = platforms.some((platform) => platform.answers(target.origin));
       return { healthy, saw: healthy ? "200" : "refused" };
     },
-    policyOf: ({ key }) => policyFor(key),
+    policyOf: ({ key }) => policyFor(key, deps.isNever(key)),
     seatRuleOf(key) {
       const provider = ruleOf(key);
       return provider === null ? null : { provider, rule: "rules[0]" };
@@ -313,10 +326,10 @@ function buildCore(deps: {
 }
 
 /** alpha links to beta, beta to alpha again; gamma stands alone. */
-function policyFor(key: string): Policy {
+function policyFor(key: string, isNever: boolean): Policy {
   const linkedKeys = { alpha: ["beta"], beta: ["alpha"] }[key as "alpha"] ?? [];
   return {
-    maxIdleMs: key === "gamma" ? 0 : MAX_IDLE_MS,
+    maxIdleMs: isNever ? null : key === "gamma" ? 0 : MAX_IDLE_MS,
     linkedKeys,
     health: { path: null },
     wakeTimeoutMs: null,
