@@ -1,11 +1,11 @@
 /** The data folder: made when missing, owned by one living Paastis at a time, with a stable instance id. */
 
-import { Database, SQLiteError } from "bun:sqlite";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 
 import { messageOf, PaastisError } from "./errors.ts";
+import { type FileLock, takeLock } from "./file-lock.ts";
 
 /** A folder that is ours until `close`, or why it cannot be used. */
 export type DataDir =
@@ -28,8 +28,6 @@ export type DataDir =
 const LOCK_FILE = "lock";
 /** Who holds the lock, for the message to whom it is refused: `1234 on my-server`. */
 const HOLDER_FILE = "holder";
-/** How long to wait, blocking, for somebody else's lock. */
-const LOCK_WAIT_MS = 300;
 const INSTANCE_ID_FILE = "instance-id";
 const INSTANCE_ID_LENGTH = 12;
 
@@ -42,51 +40,31 @@ const INSTANCE_ID_LENGTH = 12;
  */
 export function openDataDir(path: string, random: () => number): DataDir {
   const folder = resolve(path);
-  let lock: Database | null = null;
+  let lock: FileLock | null = null;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    lock = new Database(join(folder, LOCK_FILE));
-    takeLock(lock, folder);
+    lock = takeLock(join(folder, LOCK_FILE));
+    if (lock === null) throw inUse(folder);
     writeFileSync(join(folder, HOLDER_FILE), `${process.pid} on ${hostname()}\n`);
     return readyDataDir(folder, instanceIdOf(folder, random), lock);
   } catch (error) {
-    lock?.close();
+    lock?.release();
     if (error instanceof PaastisError) throw error;
     return { kind: "unwritable", why: `${folder} cannot be written: ${messageOf(error)}` };
   }
 }
 
-/**
- * SQLite locks its file with `fcntl`: unlike `flock`, such a lock is not inherited by child processes, which may
- * outlive us. It has a trap: it is lost when this process opens and closes the same file in any other way.
- * Hence a file that holds nothing, and that nobody has a reason to read.
- */
-function takeLock(lock: Database, folder: string): void {
-  try {
-    // Two that start in the same moment can see each other and both give up: so try again for a moment.
-    lock.run(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
-    lock.run("BEGIN EXCLUSIVE");
-  } catch (error) {
-    if (error instanceof SQLiteError && error.code === "SQLITE_BUSY") throw inUse(folder, error);
-    throw error;
-  }
-}
-
-function inUse(folder: string, cause: unknown): PaastisError {
+function inUse(folder: string): PaastisError {
   const holder = textOf(join(folder, HOLDER_FILE));
   const who = holder === null ? "another Paastis" : `another Paastis (process ${holder})`;
-  return new PaastisError(
-    "data_dir_in_use",
-    {
-      what: `Cannot use the data folder ${folder}`,
-      why: `${who} is using it`,
-      next: "Stop that one first, or set DATA_DIR to a folder of its own for this one",
-    },
-    cause,
-  );
+  return new PaastisError("data_dir_in_use", {
+    what: `Cannot use the data folder ${folder}`,
+    why: `${who} is using it`,
+    next: "Stop that one first, or set DATA_DIR to a folder of its own for this one",
+  });
 }
 
-function readyDataDir(path: string, instanceId: string, lock: Database): DataDir {
+function readyDataDir(path: string, instanceId: string, lock: FileLock): DataDir {
   let open = true;
   function close(): void {
     if (!open) return;
@@ -96,10 +74,9 @@ function readyDataDir(path: string, instanceId: string, lock: Database): DataDir
       // Before the lock goes: afterwards the file may be somebody else's.
       rmSync(join(path, HOLDER_FILE), { force: true });
     } finally {
-      lock.close();
+      lock.release();
     }
   }
-  // Also keeps `lock` reachable: the garbage collector closes an unreachable database, and the lock is lost.
   process.on("exit", close);
   return { kind: "ready", path, instanceId, close };
 }
@@ -126,4 +103,16 @@ function textOf(file: string): string | null {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
     throw error;
   }
+}
+
+/**
+ * Who is using a data folder now. Changes nothing.
+ * @returns `1234 on my-server`, `""` for somebody unknown; `null`: nobody, as far as can be told
+ */
+export function holderOfDataDir(path: string): string | null {
+  const file = join(path, LOCK_FILE);
+  if (!existsSync(file)) return null;
+  const lock = takeLock(file);
+  lock?.release();
+  return lock === null ? (textOf(join(path, HOLDER_FILE)) ?? "") : null;
 }

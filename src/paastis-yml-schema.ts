@@ -2,10 +2,11 @@
 
 import { type Static, Type } from "typebox";
 import { PROVIDER_NAMES } from "./config.ts";
+import { SWITCH_SCHEMA } from "./paastis-yml-switch.ts";
 import { IDLE_MINUTES_MAX, KEY_ALLOWED } from "./setting-parsers.ts";
 
 /** Providers whose apps stand in the file; those of others are listed by their platform. */
-const DECLARED_PROVIDERS = ["process", "http"] as const;
+const DECLARED_PROVIDERS = ["process", "ports", "http"] as const;
 
 /** Signals an app may be asked to stop with; all but `SIGKILL` can be caught. */
 const STOP_SIGNALS = [
@@ -72,6 +73,7 @@ const settings = {
         "counts from this file's folder. Read again when this file changes or on SIGHUP, not when it changes itself.",
     }),
   ),
+  switch: Type.Optional(SWITCH_SCHEMA),
 };
 
 const rule = Type.Object(
@@ -107,7 +109,9 @@ const app = Type.Object(
     provider: Type.Optional(
       Type.Enum([...DECLARED_PROVIDERS], {
         $comment: `one of ${DECLARED_PROVIDERS.join(", ")}`,
-        description: "process: Paastis starts and stops it. http: it sleeps and wakes by itself.",
+        description:
+          "process: Paastis starts and stops it. ports: somebody else starts it, on a port of this machine; a switch " +
+          "moves it to another. http: it sleeps and wakes by itself.",
       }),
     ),
     command: Type.Optional(
@@ -142,7 +146,9 @@ const app = Type.Object(
         minimum: 1,
         maximum: 65_535,
         $comment: "a whole number from 1 to 65535",
-        description: "Port the app listens on; without it, a free one is chosen at each wake.",
+        description:
+          "Port the app listens on; without it, a free one is chosen at each wake (process). " +
+          "Port it is at until the first switch (ports).",
       }),
     ),
     stop_signal: Type.Optional(

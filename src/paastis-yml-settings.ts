@@ -5,6 +5,7 @@ import { show } from "./check-shape.ts";
 import type { Settings } from "./config.ts";
 import type { Reader } from "./paastis-yml.ts";
 import type { RuleEntry } from "./paastis-yml-schema.ts";
+import { readSwitch } from "./paastis-yml-switch.ts";
 import { readCertificates } from "./pem-certificates.ts";
 import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
 import type { YamlPath } from "./yaml-source.ts";
@@ -26,6 +27,9 @@ export function readSettings(entry: SettingsEntry, at: YamlPath, reader: Reader)
     ...(entry.preserve_host !== undefined && { preserveHost: entry.preserve_host }),
     ...(entry.tls_verify !== undefined && { tlsVerify: entry.tls_verify }),
     ...(tlsCa !== null && { tlsCa }),
+    ...(entry.switch !== undefined && {
+      switching: readSwitch(entry.switch, [...at, "switch"], reader),
+    }),
   };
 }
 

@@ -2,10 +2,18 @@
 
 import { resolve } from "node:path";
 import type { TSchema } from "typebox";
+import { targetOf } from "./app.ts";
 import { checkShape, isMeant, type Shape, show } from "./check-shape.ts";
 import type { Clock } from "./clock.ts";
 import { createSystemClock } from "./clock.ts";
-import type { AppsConfig, Declaration, HttpDeclaration, Rule, Settings } from "./config.ts";
+import type {
+  AppsConfig,
+  Declaration,
+  HttpDeclaration,
+  PortsDeclaration,
+  Rule,
+  Settings,
+} from "./config.ts";
 import {
   APP_KEYS,
   type AppEntry,
@@ -29,6 +37,8 @@ export interface AppsReading {
 const STOP_TIMEOUT_SECONDS = 10;
 /** What only apps with a `command` can be told. */
 const PROCESS_KEYS = ["command", "cwd", "env", "port", "stop_signal", "stop_timeout"] as const;
+/** The same, and where it answers: a port says that. */
+const NOT_OF_PORTS = [...PROCESS_KEYS.filter((name) => name !== "port"), "targets"] as const;
 
 /** How long a rule with an `app_name` may hold up all requests, at most, for a host that anybody can make up, ms. */
 const MATCH_MS_MAX = 50;
@@ -216,9 +226,15 @@ function readApp(name: string, entry: AppEntry, reader: Reader): Declaration[] {
   const settings = readSettings(entry, at, reader);
   const provider = providerOf(entry, at, reader);
   if (key === null || provider === null) return [];
-  return provider === "http"
-    ? readHttpApp({ key, entry, settings, at }, reader)
-    : readProcessApp({ key, entry, settings, at }, reader);
+  const draft = { key, entry, settings, at };
+  switch (provider) {
+    case "http":
+      return readHttpApp(draft, reader);
+    case "ports":
+      return readPortsApp(draft, reader);
+    case "process":
+      return readProcessApp(draft, reader);
+  }
 }
 
 /** An app on its way to a declaration. */
@@ -229,7 +245,7 @@ interface Draft {
   readonly at: YamlPath;
 }
 
-function providerOf(entry: AppEntry, at: YamlPath, reader: Reader): "process" | "http" | null {
+function providerOf(entry: AppEntry, at: YamlPath, reader: Reader): Declaration["provider"] | null {
   if (entry.provider !== undefined) return entry.provider;
   // As it stands in the file: a command or targets that are wrong still tell the provider.
   const command = isWanted(at, "command", reader);
@@ -304,6 +320,18 @@ function readHttpApp(draft: Draft, reader: Reader): HttpDeclaration[] {
     return [];
   });
   return [{ provider: "http", key, targets, settings }];
+}
+
+function readPortsApp(draft: Draft, reader: Reader): PortsDeclaration[] {
+  const { entry, at, key, settings } = draft;
+  for (const name of NOT_OF_PORTS) {
+    if (!isGiven(at, name, reader)) continue;
+    reader.problem([...at, name], "does not apply to provider ports: somebody else starts the app");
+  }
+  if (!isWanted(at, "port", reader)) reader.problem(at, "needs `port` (provider ports)");
+  if (entry.port === undefined) return [];
+  const target = targetOf(`http://127.0.0.1:${entry.port}`);
+  return [{ provider: "ports", key, target, settings }];
 }
 
 /** Whether the key stands in the file, with whatever value. */

@@ -1,16 +1,19 @@
 /** From a provider's name to the provider: the one place that knows them all. */
 
+import type { Target } from "../app.ts";
 import type { Clock } from "../clock.ts";
 import type {
   Accounts,
   Config,
   Declaration,
   HttpDeclaration,
+  PortsDeclaration,
   ProcessDeclaration,
 } from "../config.ts";
 import type { Log } from "../log.ts";
 import { createHttpProvider } from "./http.ts";
 import { createPlatform } from "./platforms.ts";
+import { createPortsProvider } from "./ports.ts";
 import { createProcessProvider } from "./process.ts";
 import type { Provider } from "./provider.ts";
 
@@ -19,6 +22,8 @@ export interface CatalogueDeps {
   readonly config: Pick<Config, "providers" | "childEnvironment"> & Accounts;
   /** The apps that `paastis.yml` declares now. */
   readonly declarations: () => readonly Declaration[];
+  /** Where switches have moved an app of `ports` to; `null`: it was never switched. */
+  readonly activeOf: (key: string) => Target | null;
   /** Absolute; `null` when nothing can be written. */
   readonly dataDir: string | null;
   readonly instanceId: string;
@@ -32,7 +37,7 @@ export interface CatalogueDeps {
  * need no platform are always there: the next reload may declare apps for them.
  */
 export function createProviders(deps: CatalogueDeps): Promise<readonly Provider[]> {
-  const names = new Set([...deps.config.providers, "process", "http"] as const);
+  const names = new Set([...deps.config.providers, "process", "ports", "http"] as const);
   return Promise.all([...names].map((name) => createProvider(name, deps)));
 }
 
@@ -49,6 +54,11 @@ async function createProvider(
       });
     case "http":
       return createHttpProvider({ declarations: () => deps.declarations().filter(isHttp) });
+    case "ports":
+      return createPortsProvider({
+        ...deps,
+        declarations: () => deps.declarations().filter(isPorts),
+      });
     default:
       return createPlatform(name, { ...deps, fetch });
   }
@@ -56,6 +66,10 @@ async function createProvider(
 
 function isProcess(declaration: Declaration): declaration is ProcessDeclaration {
   return declaration.provider === "process";
+}
+
+function isPorts(declaration: Declaration): declaration is PortsDeclaration {
+  return declaration.provider === "ports";
 }
 
 function isHttp(declaration: Declaration): declaration is HttpDeclaration {

@@ -29,6 +29,11 @@ export interface Observation {
   readonly target: Target | null;
   /** For people: crash, exit status, last lines of output, billing, deployment id. */
   readonly reason?: string;
+  /**
+   * What would bring the app back as it runs now, should somebody else stop it. Left out: only `takeSnapshot` tells, or
+   * it does not run.
+   */
+  readonly snapshot?: Snapshot;
 }
 
 /** One app in a provider's list. */
@@ -53,6 +58,28 @@ export interface Listing {
    * of `paastis.yml`: more than any rule. Without `appName` and `provider`.
    */
   readonly settings?: Settings;
+  /** What else the list says of the app. Left out: nothing that we read. */
+  readonly facts?: Facts;
+}
+
+/**
+ * What a platform says of an app that decides nothing here: it is only shown to scripts. Times in ms since the epoch;
+ * `null`: it does not say.
+ */
+export interface Facts {
+  /** The platform's own id, where ours has more in it. */
+  readonly id: string;
+  readonly region: string | null;
+  /** The platform's own word. */
+  readonly status: string | null;
+  /** The address that it is known by. */
+  readonly url: string | null;
+  readonly gitUrl: string | null;
+  readonly createdMs: number | null;
+  readonly updatedMs: number | null;
+  readonly deployedMs: number | null;
+  readonly forceHttps: boolean | null;
+  readonly stickySession: boolean | null;
 }
 
 /** An operation that the platform goes on with after our call has returned. */
@@ -85,13 +112,18 @@ export interface Capabilities {
    * Left out: `observe` is asked first.
    */
   readonly snapshotLooks?: boolean;
+  /**
+   * `wake` joins what brings an app up already, and follows that to its end: until then something of the platform's may
+   * answer at its address. Left out: an app that is seen to come up is up as soon as it answers.
+   */
+  readonly wakeJoins?: boolean;
   /** Shortest time between two lists that are asked for out of turn, in ms; left out: 15 s. */
   readonly listPauseMs?: number;
   /**
-   * Something of the platform's own stands before each app on this machine, and may end although the app stays up: a
-   * request that broke there before any answer, and does no harm twice, is sent once more.
+   * Somebody else restarts the app in its place, or what stands before it on this machine: a request that broke before
+   * any answer, and does no harm twice, is sent once more.
    */
-  readonly hasOwnProxy?: boolean;
+  readonly isRestartedByOthers?: boolean;
 }
 
 /** Something a provider noticed by itself. */
@@ -110,13 +142,44 @@ export interface Watcher {
 
 /** What a platform says about one account, or one region of it, when it is asked whether the credential works. */
 export interface AccountReport {
-  /** Who the platform takes us for. */
+  /** Who the platform takes us for; an engine: what it is, and where. */
   readonly account: string;
-  /** `null`: the platform has no regions, or does not care. */
-  readonly region: string | null;
+  /** `null`: all of them, or the platform does not care. Left out: there is no such thing. */
+  readonly region?: string | null;
   readonly apps: number;
-  /** Calls that are left; `null`: the platform does not say. */
-  readonly remaining: number | null;
+  /** Calls that are left; `null`: the platform does not say. Left out: nobody counts them. */
+  readonly remaining?: number | null;
+}
+
+/** One version of an app that was started beside the one that runs. */
+export interface Version {
+  readonly target: Target;
+  /** Resolves when it has ended by itself, with why: its last output is left out. Never rejects. */
+  readonly ended: Promise<string>;
+  /** The last lines that it has printed, harmless to show. */
+  output(): string;
+  /** Ends it, unless it was adopted. Safe to repeat. @throws ProviderError */
+  end(): Promise<void>;
+}
+
+/**
+ * Runs several versions of an app beside each other while its traffic moves from one to the other. One of them is the
+ * app that every other call speaks of.
+ */
+export interface Versions {
+  /**
+   * Starts the app anew, as it is declared now, beside what runs of it.
+   * @throws ProviderError `invalid` when two versions of it cannot run at once; `failed` when it cannot be started
+   */
+  begin(id: string, signal: AbortSignal): Promise<Version>;
+  /**
+   * From here on the version at `target` is the app. The one that was lives on beside it. Never throws.
+   * @param onEnd called when the version ends by itself while it is the app, with why; true: somebody sees to that,
+   *   and nobody else is told
+   */
+  adopt(id: string, target: Target, onEnd: (reason: string) => boolean): void;
+  /** Ends the versions that were the app once, but for those at these addresses. Never rejects. */
+  endFormer(id: string, spared: ReadonlySet<string>): Promise<void>;
 }
 
 /**
@@ -150,6 +213,13 @@ export interface Provider {
    * @param begunMs ms since the epoch, by the clock of that run
    */
   recallWake?(id: string, begunMs: number): void;
+  /**
+   * An earlier run of the program had the app asleep, or was about to: what ended then has not failed, whatever the
+   * platform says of it. Never throws.
+   * @param atMs ms since the epoch, by the clock of that run
+   * @param left the snapshot of a stop that may not have come to its end: what of it is down belongs into the next one
+   */
+  recallSleep?(id: string, atMs: number, left?: Snapshot): void;
   /** Takes the app down. Safe to repeat: an app that is already down counts as done. */
   sleep(id: string, snapshot: Snapshot, signal: AbortSignal): Promise<Step>;
   /**
@@ -164,6 +234,11 @@ export interface Provider {
    * @param id whose address gave it: what is known of that app decides where the answer alone does not
    */
   isDownAnswer?(status: number, header: (name: string) => string | null, id?: string): boolean;
+  /**
+   * Whether this answer may be the platform saying so, and nobody can tell: the app is looked at then, seldom, before
+   * it is passed on. Left out: its platform always says so itself.
+   */
+  mayBeDownAnswer?(status: number): boolean;
   /** Tells `watcher` whenever the platform reports a change by itself. Returns how to stop that. */
   watch?(watcher: Watcher): () => void;
   /**
@@ -173,8 +248,16 @@ export interface Provider {
   check?(signal: AbortSignal): Promise<readonly AccountReport[]>;
   /** The app is no longer declared: ends what still runs for it here. Only declared apps need it. */
   forget?(id: string): Promise<void>;
+  /** How a new version of an app is started beside the old one; only a provider that starts apps itself has it. */
+  readonly versions?: Versions;
   /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
   close(): Promise<void>;
+  /**
+   * Fulfilled when the platform answers again, after a call failed because it did not: a wake that waits goes on then,
+   * and not only at the end of its pause. Left out: nobody could tell.
+   * @throws anything when `signal` aborts
+   */
+  untilBack?(signal: AbortSignal): Promise<void>;
   /** Somebody is in a hurry: what `close` politely waits for is cut. Safe to repeat. */
   hurry?(): Promise<void>;
 }

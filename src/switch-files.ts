@@ -1,0 +1,205 @@
+/** Opens what switches are remembered in, and finds a place for the admin endpoints' socket. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+import { isListeningOn } from "./admin/listen.ts";
+import {
+  fitsSocket,
+  makeShelter,
+  removeShelter,
+  SOCKET_BYTES_MAX,
+  shelterFor,
+} from "./admin-socket.ts";
+import type { Clock } from "./clock.ts";
+import type { AdminConfig, AppsConfig, Config } from "./config.ts";
+import { messageOf, PaastisError } from "./errors.ts";
+import type { FileLock } from "./file-lock.ts";
+import type { Log } from "./log.ts";
+import { lockStateFile, openStateFile, type StateFile } from "./state-file.ts";
+import { switchPolicyFor } from "./switch-policy.ts";
+import { openSwitchStore, type SwitchStore } from "./switch-store.ts";
+
+/** What a switchboard is remembered in, opened before anything that asks it. */
+export interface SwitchFiles {
+  readonly store: SwitchStore;
+  /** With the place of the socket. */
+  readonly admin: AdminConfig;
+  /** Somebody said where the socket is to be: it is there, or nowhere. */
+  readonly isSocketNamed: boolean;
+  /** Nothing is written, and nobody listens, any more. */
+  close(): Promise<void>;
+}
+
+/** What they are opened with. */
+export interface SwitchFilesDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** `null`: it cannot be written. */
+  readonly dataDir: string | null;
+  /** What `paastis.yml` says now. */
+  readonly live: { readonly apps: AppsConfig };
+}
+
+/** @throws PaastisError `config_invalid` when the state file cannot be read, or another program has it */
+export async function openSwitchFiles(config: Config, deps: SwitchFilesDeps): Promise<SwitchFiles> {
+  const state = openState(config, deps);
+  const place = await placeSocket(config, deps);
+  return {
+    store: state.store,
+    admin: { ...config.admin, socketPath: place.socketPath },
+    isSocketNamed: config.named.adminSocket,
+    async close() {
+      await state.file?.close();
+      state.lock?.release();
+      place.remove();
+    },
+  };
+}
+
+function openState(config: Config, deps: SwitchFilesDeps) {
+  const { stateFile: path, named } = config;
+  const isLasting = named.stateFile || deps.dataDir !== null;
+  if (path === null || !isLasting) {
+    const file = path === null ? null : forgetful(path, deps);
+    return { file, lock: null, store: storeOver(file, config, deps) };
+  }
+  const lock = lockOf(path, deps.log);
+  try {
+    const file = openStateFile({ path, clock: deps.clock });
+    return { file, lock, store: storeOver(file, config, deps) };
+  } catch (error) {
+    lock?.release();
+    throw unusable(path, messageOf(error), error);
+  }
+}
+
+function storeOver(file: StateFile | null, config: Config, deps: SwitchFilesDeps): SwitchStore {
+  return openSwitchStore({
+    file,
+    soleApp: config.admin.soleApp,
+    mayLead: (key, address) => mayLead({ key, address }, config, deps),
+    isDeclared: (key) => deps.live.apps.apps.some((app) => app.key === key),
+    log: deps.log,
+  });
+}
+
+/** Only apps of provider ports go where somebody has sent them. */
+function mayLead(
+  { key, address }: { readonly key: string; readonly address: string },
+  { switches }: Config,
+  { live }: SwitchFilesDeps,
+): boolean {
+  const { apps, rules } = live.apps;
+  const entry = apps.find((app) => app.key === key);
+  if (entry?.provider !== "ports" || entry.target.origin === address) return true;
+  const declared = entry.settings.switching ?? null;
+  const { hosts } = switchPolicyFor({ key, declared }, { rules, defaults: switches });
+  const host = URL.parse(address)?.hostname ?? "";
+  return host === "127.0.0.1" || hosts.includes(host);
+}
+
+/** @returns `null` when there can be no lock: then nothing can be written either, and each switch says so */
+function lockOf(path: string, log: Log): FileLock | null {
+  let lock: FileLock | null;
+  try {
+    lock = lockStateFile(path);
+  } catch (error) {
+    const next = "set STATE_FILE to a path that can be written";
+    log.warn({ reason: messageOf(error), next }, "switches are refused: they cannot be stored");
+    return null;
+  }
+  if (lock === null) throw unusable(path, "another Paastis is using it");
+  return lock;
+}
+
+function unusable(path: string, why: string, cause?: unknown): PaastisError {
+  return new PaastisError(
+    "config_invalid",
+    {
+      what: `Cannot use the state file ${path}`,
+      why,
+      next: "Set STATE_FILE to a file of its own for this one, or mend it",
+    },
+    cause,
+  );
+}
+
+/** What an earlier run has left is read, if that can be; nothing is written. */
+function forgetful(path: string, { clock, log }: SwitchFilesDeps): StateFile {
+  log.warn(
+    { file: path, next: "set DATA_DIR or STATE_FILE to where something can be written" },
+    "switches are remembered in memory alone: after a restart apps are where they were before",
+  );
+  const file = openStateFile({ path, clock });
+  return {
+    ...file,
+    read() {
+      try {
+        return file.read();
+      } catch (error) {
+        return { damaged: messageOf(error) };
+      }
+    },
+    write: async () => undefined,
+  };
+}
+
+interface SocketPlace {
+  readonly socketPath: string | null;
+  remove(): void;
+}
+
+const NOTHING_TO_REMOVE = () => undefined;
+
+/** In the data folder where that can be, otherwise where the command line looks next, otherwise anywhere. */
+async function placeSocket(
+  { admin, dataDir: path, named }: Config,
+  { dataDir, log }: SwitchFilesDeps,
+): Promise<SocketPlace> {
+  const wanted = admin.socketPath;
+  if (named.adminSocket) return { socketPath: wanted, remove: NOTHING_TO_REMOVE };
+  const why = whyNotThere(wanted, dataDir);
+  if (wanted !== null && why === null) return { socketPath: wanted, remove: NOTHING_TO_REMOVE };
+  const next = "ADMIN_UNIX_SOCKET names another place";
+  try {
+    const socketPath = shelterFor(path);
+    makeShelter(socketPath);
+    if (await isListeningOn(socketPath))
+      throw new Error(`another program listens on ${socketPath}`);
+    const fields = { socket: socketPath, ...(why === null ? {} : { reason: why, next }) };
+    const text = "the admin endpoints have their socket in a temporary folder";
+    log[why === null ? "info" : "warn"](fields, text);
+    return { socketPath, remove: () => removeShelter(socketPath) };
+  } catch (error) {
+    return anywhere(messageOf(error), log);
+  }
+}
+
+/** `null`: it can be there, or nobody wants it there. */
+function whyNotThere(wanted: string | null, dataDir: string | null): string | null {
+  if (wanted === null) return null;
+  if (!fitsSocket(wanted)) return `${wanted} has more than ${SOCKET_BYTES_MAX} bytes`;
+  return dataDir === null ? "DATA_DIR cannot be written" : null;
+}
+
+/** The command line does not find it by itself. */
+function anywhere(why: string, log: Log): SocketPlace {
+  try {
+    const socketPath = join(mkdtempSync(join(tmpdir(), "paastis-")), "admin.sock");
+    const next = `tell the commands where: --socket ${socketPath}`;
+    const text = "the admin endpoints have their socket in a folder that no command looks in";
+    log.warn({ socket: socketPath, reason: why, next }, text);
+    const remove = () => rmSync(dirname(socketPath), { recursive: true, force: true });
+    return { socketPath, remove };
+  } catch (error) {
+    const next = "set ADMIN_UNIX_SOCKET to a path where it can be made";
+    log.warn(
+      { reason: messageOf(error), next },
+      "the admin endpoints cannot be reached: there is no place for their socket",
+    );
+    // Nothing listens there: whoever asks over TCP is told so, and the paths stay ours.
+    return { socketPath: "/nonexistent/admin.sock", remove: NOTHING_TO_REMOVE };
+  }
+}
