@@ -1,0 +1,290 @@
+/** The admin endpoints. Whoever reaches them may use them: that is decided before. */
+
+import { Elysia } from "elysia";
+import type { App } from "../app.ts";
+import { targetOf } from "../app.ts";
+import { messageOf } from "../errors.ts";
+import type { Cause } from "../events.ts";
+import type { Log } from "../log.ts";
+import {
+  type AdminAnswer,
+  deployAnswer,
+  metricsAnswer,
+  outcomeAnswer,
+  refusal,
+  shortStatusAnswer,
+  statusAnswer,
+} from "../switch-answers.ts";
+import type { SwitchPolicy } from "../switch-policy.ts";
+import type { Switchboard } from "../switchboard.ts";
+import { endedInLastMinute } from "../traffic.ts";
+import { ADMIN_PATHS } from "./paths.ts";
+
+/** Everything the endpoints need from outside. */
+export interface AdminDeps {
+  readonly switchboard: Switchboard;
+  /** Every app that requests can reach. */
+  readonly apps: () => readonly App[];
+  readonly findApp: (key: string) => App | null;
+  /** Key of the app that is meant where none is named; `null`: the only one of provider ports, if there is one. */
+  readonly soleApp: string | null;
+  readonly policyOf: (app: App) => SwitchPolicy;
+  /** The port that Paastis listens on: a switch to it would lead in a circle. */
+  readonly ownPort: () => number | null;
+  readonly now: () => number;
+  readonly startedMs: number;
+  readonly isFast: boolean;
+  /** Connections made to apps so far; `null`: not to be told. */
+  readonly upstreamSockets: () => number | null;
+  readonly log: Log;
+}
+
+type Query = Readonly<Record<string, string | undefined>>;
+
+const CAUSE: Cause = { kind: "command", detail: "an admin endpoint" };
+
+/** Longest message for visitors that maintenance takes, in characters. */
+const MESSAGE_MAX = 2000;
+
+/** Answers requests for the admin endpoints. Never rejects. */
+export function createAdminApp(deps: AdminDeps): (request: Request) => Promise<Response> {
+  const app = new Elysia()
+    .onError(({ code, error, request }) => {
+      const allow = code === "NOT_FOUND" ? methodOf(request) : null;
+      return reply(
+        whyNot(deps, { code, error, request }),
+        allow === null ? {} : { allow: allowed(allow) },
+      );
+    })
+    .get("/__status", ({ query }) => reply(status(deps, query)))
+    .get("/__metrics", ({ query }) => reply(withApp(deps, query, (one) => metrics(deps, one))))
+    .get("/__health", async ({ query }) =>
+      reply(await withApp(deps, query, (one) => health(deps, one))),
+    )
+    .post("/__switch", async ({ query, request }) =>
+      reply(await withApp(deps, query, (one) => switchTo(deps, one, { query, request }))),
+    )
+    .post("/__deploy", async ({ query, request }) =>
+      reply(await withApp(deps, query, (one) => deploy(deps, one, request))),
+    )
+    .post("/__pause", async ({ query }) =>
+      reply(
+        await withApp(deps, query, (one) =>
+          pause(deps, one, { kind: "paused", sinceMs: deps.now() }),
+        ),
+      ),
+    )
+    .post("/__resume", async ({ query }) =>
+      reply(await withApp(deps, query, (one) => pause(deps, one, null))),
+    )
+    .post("/__maintenance", async ({ query, request }) => {
+      const message = await messageIn(request);
+      return reply(await withApp(deps, query, (one) => maintain(deps, one, message)));
+    });
+  return async (request) => {
+    const malformed = whyMalformed(request);
+    return malformed === null ? await app.handle(request) : reply(malformed);
+  };
+}
+
+function reply(
+  { status, body }: AdminAnswer,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return Response.json(body, { status, headers: { "cache-control": "no-store", ...headers } });
+}
+
+/** Longest key that is remembered, in characters. */
+const IDEMPOTENCY_KEY_MAX = 255;
+
+/** Of two values nobody knows which one was meant. */
+function whyMalformed({ url, headers }: Request): AdminAnswer | null {
+  const { searchParams } = new URL(url);
+  const twice = ["app", "port", "host"].find((name) => searchParams.getAll(name).length > 1);
+  if (twice !== undefined) {
+    return refusal(400, `Invalid ${twice}`, `${twice} is given more than once`);
+  }
+  const key = headers.get("idempotency-key") ?? "";
+  if (key.length <= IDEMPOTENCY_KEY_MAX) return null;
+  const why = `It has ${key.length} characters, and may have ${IDEMPOTENCY_KEY_MAX}`;
+  return refusal(400, "Invalid Idempotency-Key", why);
+}
+
+/** What is asked with GET may be asked with HEAD. */
+function allowed(method: string): string {
+  return method === "GET" ? "GET, HEAD" : method;
+}
+
+/** The method that a request's endpoint is asked with; `null`: there is no such endpoint. */
+function methodOf({ url }: Request): string | null {
+  const { pathname } = new URL(url);
+  return Object.entries(ADMIN_PATHS).find(([path]) => path === pathname)?.[1] ?? null;
+}
+
+function whyNot(
+  { log }: AdminDeps,
+  failure: { readonly code: number | string; readonly error: unknown; readonly request: Request },
+): AdminAnswer {
+  const { code, error, request } = failure;
+  const { pathname } = new URL(request.url);
+  if (code === "NOT_FOUND") {
+    const method = methodOf(request);
+    return method === null
+      ? refusal(404, "Not found", `There is no admin endpoint ${pathname}`)
+      : refusal(405, "Method not allowed", `${pathname} is asked with ${method}`);
+  }
+  log.error(
+    { path: pathname, reason: messageOf(error) },
+    "an admin endpoint broke: please report it",
+  );
+  return refusal(500, "Internal error", "Paastis made a mistake: its log has the details");
+}
+
+/** The app that is meant, or an answer that says how to name one. */
+function withApp<T>(deps: AdminDeps, query: Query, work: (app: App) => T): T | AdminAnswer {
+  const key = query.app?.toLowerCase() ?? deps.soleApp;
+  if (key !== null) {
+    const app = deps.findApp(key);
+    return app === null
+      ? refusal(404, "Unknown app", `There is no app with the key "${key}"`)
+      : work(app);
+  }
+  const switchable = deps.apps().filter(isSwitchable);
+  const [only, ...others] = switchable;
+  if (only !== undefined && others.length === 0) return work(only);
+  const keys = deps.apps().map((app) => app.key);
+  const known =
+    keys.length === 0 ? "there is none yet" : `there are ${keys.slice(0, 20).join(", ")}`;
+  return refusal(400, "Which app?", `Name one with ?app=<key>: ${known}`);
+}
+
+/** Others are moved by their platform. */
+function isSwitchable(app: App): boolean {
+  return app.ref.provider === "ports";
+}
+
+function status(deps: AdminDeps, query: Query): AdminAnswer {
+  const isShort = query.app === undefined && deps.soleApp !== null && query.details !== "1";
+  const shape = isShort ? shortStatusAnswer : statusAnswer;
+  if (query.app !== undefined || deps.soleApp !== null) {
+    return withApp(deps, query, (app) => ok(shape(deps.switchboard.deskOf(app))));
+  }
+  const all = deps.apps().map((app) => statusAnswer(deps.switchboard.deskOf(app)));
+  const [first] = all;
+  return ok(all.length === 1 && first !== undefined ? first : { apps: all });
+}
+
+function ok(body: AdminAnswer["body"]): AdminAnswer {
+  return { status: 200, body };
+}
+
+function metrics(deps: AdminDeps, app: App): AdminAnswer {
+  const requests = endedInLastMinute(app.traffic, deps.now());
+  const aliveSeconds = Math.max(1, Math.min(60, (deps.now() - deps.startedMs) / 1000));
+  const facts = {
+    startedMs: deps.startedMs,
+    rps60: Math.round((requests / aliveSeconds) * 100) / 100,
+    isFast: deps.isFast,
+    upstreamSockets: deps.upstreamSockets(),
+  };
+  return ok(metricsAnswer(deps.switchboard.deskOf(app), facts));
+}
+
+async function health(deps: AdminDeps, app: App): Promise<AdminAnswer> {
+  const { isOk, checkedMs, fails, look } = await deps.switchboard.checkHealth(app);
+  const { activePort } = statusAnswer(deps.switchboard.deskOf(app));
+  const body = {
+    status: isOk === true ? "healthy" : "unhealthy",
+    activePort,
+    checkedAt: checkedMs === null ? null : new Date(checkedMs).toISOString(),
+    consecutiveFails: fails,
+    seen: look,
+  };
+  return { status: isOk === true ? 200 : 503, body };
+}
+
+async function switchTo(
+  deps: AdminDeps,
+  app: App,
+  asked: { readonly query: Query; readonly request: Request },
+): Promise<AdminAnswer> {
+  const { query, request } = asked;
+  if (!isSwitchable(app)) {
+    const message = `${app.key} is an app of ${app.ref.provider}: only apps of provider ports can be switched`;
+    return refusal(409, "Cannot be switched", message);
+  }
+  const policy = deps.policyOf(app);
+  const port = readPort(query.port);
+  if (port === null) {
+    const given =
+      query.port === undefined
+        ? "it is missing"
+        : `it is ${JSON.stringify(query.port.slice(0, 40))}`;
+    return refusal(400, "Invalid port", `port must be a whole number from 1 to 65535: ${given}`);
+  }
+  const host = query.host?.toLowerCase() ?? "127.0.0.1";
+  if (host !== "127.0.0.1" && !policy.hosts.includes(host)) {
+    const message = `${JSON.stringify(host.slice(0, 80))} is not allowed: switch.hosts of the app or a rule names hosts besides 127.0.0.1`;
+    return refusal(400, "Invalid host", message);
+  }
+  if (host === "127.0.0.1" && port === deps.ownPort()) {
+    return refusal(
+      400,
+      "Invalid port",
+      `Paastis itself listens on port ${port}: requests would go in a circle`,
+    );
+  }
+  const target = targetOf(`http://${host}:${port}`);
+  const outcome = await deps.switchboard.switchTo(app, {
+    target,
+    reason: "manual",
+    cause: CAUSE,
+    idempotencyKey: request.headers.get("idempotency-key"),
+  });
+  return outcomeAnswer(outcome, { to: target.origin, gate: policy.gate });
+}
+
+async function deploy(deps: AdminDeps, app: App, request: Request): Promise<AdminAnswer> {
+  const outcome = await deps.switchboard.deploy(app, {
+    cause: { kind: "command", detail: "deploy" },
+    idempotencyKey: request.headers.get("idempotency-key"),
+  });
+  return deployAnswer(outcome, deps.policyOf(app));
+}
+
+function readPort(text: string | undefined): number | null {
+  if (text === undefined || !/^\d{1,5}$/.test(text)) return null;
+  const port = Number(text);
+  return port >= 1 && port <= 65_535 ? port : null;
+}
+
+async function pause(deps: AdminDeps, app: App, next: App["pause"]): Promise<AdminAnswer> {
+  try {
+    await deps.switchboard.setPause(app, next, CAUSE);
+  } catch (error) {
+    return refusal(500, "State not saved", `${messageOf(error)}. Nothing has changed`);
+  }
+  return ok({ success: true, app: app.key, paused: next?.kind ?? null });
+}
+
+async function maintain(deps: AdminDeps, app: App, message: string | null): Promise<AdminAnswer> {
+  if (message === null) {
+    const why = `The body must be JSON such as {"message": "Back at noon"}, with at most ${MESSAGE_MAX} characters`;
+    return refusal(400, "Invalid message", why);
+  }
+  return await pause(deps, app, { kind: "maintenance", sinceMs: deps.now(), message });
+}
+
+/** An empty body stands for an empty message. @returns `null` when it cannot be used */
+async function messageIn(request: Request): Promise<string | null> {
+  const text = await request.text();
+  if (text === "") return "";
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body !== "object" || body === null || !("message" in body)) return null;
+    const { message } = body;
+    return typeof message === "string" && message.length <= MESSAGE_MAX ? message : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,144 @@
+/** The part of the composition root for switches and admin endpoints. */
+
+import { createAdminApp } from "./admin/app.ts";
+import { type AdminListener, listenForAdmin } from "./admin/listen.ts";
+import { createSystemApp, isSystemRequest } from "./admin/system-app.ts";
+import type { App } from "./app.ts";
+import type { Clock } from "./clock.ts";
+import type { AdminConfig, AppsConfig, Config } from "./config.ts";
+import type { Core } from "./core.ts";
+import type { Engine } from "./engines/engine.ts";
+import { messageOf } from "./errors.ts";
+import type { EventStore } from "./event-store/event-store.ts";
+import type { EventBus } from "./events.ts";
+import type { Log } from "./log.ts";
+import type { Provider } from "./providers/provider.ts";
+import type { SwitchFiles } from "./switch-files.ts";
+import { type SwitchPolicy, switchPolicyFor } from "./switch-policy.ts";
+import { createSwitchboard, type Switchboard } from "./switchboard.ts";
+
+/** Everything about switches that a running program has. */
+export interface Switching {
+  readonly admin: AdminConfig;
+  readonly board: Switchboard;
+  readonly policyOf: (app: App) => SwitchPolicy;
+  /** Answers the admin endpoints from here on. @throws PaastisError `listen_failed` */
+  listen(engine: Engine): Promise<void>;
+  /** Nothing is carried any more. */
+  close(): Promise<void>;
+}
+
+/** What the switchboard is built from. */
+export interface SwitchingDeps {
+  readonly config: Config;
+  readonly files: SwitchFiles;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly events: EventBus;
+  readonly eventStore: EventStore;
+  readonly core: Core;
+  readonly providers: readonly Provider[];
+  /** What `paastis.yml` says now. */
+  readonly live: { readonly apps: AppsConfig };
+}
+
+/** Nothing is watched yet, and nothing listens. */
+export function createSwitching(deps: SwitchingDeps): Switching {
+  const { config, files, clock, core, log } = deps;
+  let engine: Engine | null = null;
+  let listener: AdminListener | null = null;
+  const policyOf = (app: App) => switchPolicyOf(deps, app);
+  const board = createSwitchboard({
+    ...deps,
+    lifecycle: core.lifecycle,
+    store: files.store,
+    policyOf,
+    versionsOf: ({ ref }) =>
+      deps.providers.find(({ name }) => name === ref.provider)?.versions ?? null,
+    fetch,
+    newId: () => crypto.randomUUID(),
+    onPause: (app) => core.gate.resumed(app),
+    carrier: () => engine?.carrier ?? null,
+  });
+  const admin = createAdminApp({
+    switchboard: board,
+    apps: () => core.table.all(),
+    findApp: (key) => core.table.byKey(key),
+    soleApp: config.admin.soleApp,
+    policyOf,
+    ownPort: () => engine?.port ?? null,
+    now: clock.now,
+    startedMs: clock.now(),
+    isFast: config.insight.isFast,
+    upstreamSockets: () => (config.insight.showsUpstream ? (engine?.upstreamSockets ?? 0) : null),
+    log,
+  });
+  const handle = config.admin.systemToken === null ? admin : withSystemApi(deps, admin);
+  return {
+    admin: files.admin,
+    board,
+    policyOf,
+    async listen(started) {
+      engine = started;
+      listener = await listenAt(files, handle, log);
+    },
+    async close() {
+      engine = null;
+      await listener?.close();
+      await board.close();
+      await files.close();
+    },
+  };
+}
+
+/** Without a socket that nobody named, apps are served all the same. */
+async function listenAt(
+  { admin, isSocketNamed }: SwitchFiles,
+  handle: (request: Request) => Promise<Response>,
+  log: Log,
+): Promise<AdminListener | null> {
+  const { socketPath } = admin;
+  if (socketPath === null) return null;
+  try {
+    return await listenForAdmin({ socketPath, handle });
+  } catch (error) {
+    if (isSocketNamed) throw error;
+    const next = "set ADMIN_UNIX_SOCKET to a path where it can be made";
+    log.warn(
+      { socket: socketPath, reason: messageOf(error), next },
+      "the admin endpoints cannot be reached: their socket cannot be made",
+    );
+    return null;
+  }
+}
+
+/** One socket for both: their paths differ. */
+function withSystemApi(
+  { clock, core, eventStore, log }: SwitchingDeps,
+  admin: (request: Request) => Promise<Response>,
+): (request: Request) => Promise<Response> {
+  const { table, reconciler } = core;
+  const system = createSystemApp({
+    apps: table.known,
+    isReachable: (app) => table.byKey(app.key) === app,
+    factsOf: reconciler.factsOf,
+    forget: reconciler.forget,
+    events: eventStore,
+    now: clock.now,
+    log,
+  });
+  return (request) => (isSystemRequest(request) ? system(request) : admin(request));
+}
+
+/** Tells the switchboard which apps there are. */
+export function attendApps({ table }: Core, board: Switchboard): void {
+  board.attend(table.all());
+}
+
+function switchPolicyOf({ config, live }: SwitchingDeps, { key, ref }: App): SwitchPolicy {
+  const { apps, rules } = live.apps;
+  const entry = apps.find((one) => one.provider === ref.provider && one.key === key);
+  const declared = entry?.settings.switching ?? null;
+  return switchPolicyFor({ key, declared }, { rules, defaults: config.switches });
+}
