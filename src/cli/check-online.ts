@@ -36,9 +36,9 @@ export async function tryAccounts(
   try {
     const tried = await Promise.all(platforms.map((name) => tryAccount(name, loaded)));
     const rows = tried.flatMap((one) => (one.isGood ? one.rows : []));
-    if (rows.length > 0) tell(surroundings, section("Accounts", rows));
+    if (rows.length > 0) tell(surroundings, section(titleOf(platforms), withoutEmpty(rows)));
     const problems = tried.flatMap((one) => (one.isGood ? [] : one.problem));
-    complain(surroundings, describeProblems(problems, platforms.length));
+    complain(surroundings, describeProblems(problems, platforms));
     return problems.length === 0;
   } finally {
     letGo();
@@ -67,15 +67,38 @@ async function tryAccount(name: PlatformName, { config, given }: LoadedConfig): 
   }
 }
 
+/** What has no regions, and counts no calls, has nothing in those columns. */
 function describe(name: PlatformName, { account, region, apps, remaining }: AccountReport): Row {
-  const left = remaining === null ? "calls left: not told" : `calls left: ${remaining}`;
-  return [name, account, region ?? "all regions", count(apps, "app").toLowerCase(), left];
+  const where = region === undefined ? "" : (region ?? "all regions");
+  const left = remaining === undefined ? "" : `calls left: ${remaining ?? "not told"}`;
+  return [name, account, where, count(apps, "app").toLowerCase(), left];
 }
 
-function describeProblems(problems: readonly string[], platforms: number): string {
+function withoutEmpty(rows: readonly Row[]): Row[] {
+  return rows.map((row) => row.filter((_cell, column) => rows.some((one) => one[column] !== "")));
+}
+
+/** What is tried of them; of all others it is an account. */
+const NOUNS: Readonly<Partial<Record<PlatformName, string>>> = {
+  docker: "engine",
+  kubernetes: "cluster",
+};
+
+/** Of several kinds it is accounts, too. */
+function nounOf(platforms: readonly PlatformName[]): string {
+  const [first, ...others] = new Set(platforms.map((name) => NOUNS[name] ?? "account"));
+  return first === undefined || others.length > 0 ? "account" : first;
+}
+
+function titleOf(platforms: readonly PlatformName[]): string {
+  const noun = nounOf(platforms);
+  return `${noun.charAt(0).toUpperCase()}${noun.slice(1)}s`;
+}
+
+function describeProblems(problems: readonly string[], platforms: readonly PlatformName[]): string {
   if (problems.length === 0) return "";
-  const all = platforms === problems.length ? "" : ` of ${platforms}`;
-  const noun = platforms === 1 ? "account" : "accounts";
+  const all = platforms.length === problems.length ? "" : ` of ${platforms.length}`;
+  const noun = nounOf(platforms) + (platforms.length === 1 ? "" : "s");
   return [
     "",
     `${problems.length}${all} ${noun} cannot be used:`,

@@ -1,8 +1,10 @@
 /** The verb `check`: says what the configuration means, or everything that is wrong with it. */
 
+import { fitsSocket, shelterFor } from "../admin-socket.ts";
 import { addressOf, type Target } from "../app.ts";
 import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { EXIT_CONFIG } from "../errors.ts";
+import { describeAddress } from "../event-store/postgres-url.ts";
 import type { LoadedConfig } from "../load-config.ts";
 import { listsItsOwn } from "../provider-kinds.ts";
 import { policyFor } from "../rules.ts";
@@ -42,16 +44,23 @@ export async function runCheck(flags: CheckFlags, surroundings: Surroundings): P
 /** Whether the configuration can be used is only known once the accounts were tried. */
 async function checkOnline(loaded: LoadedConfig, surroundings: Surroundings): Promise<number> {
   const { config } = loaded;
-  if (!config.providers.some(listsItsOwn)) {
+  const { eventsDatabase } = config;
+  const hasAccounts = config.providers.some(listsItsOwn);
+  if (!hasAccounts && eventsDatabase === null) {
     const summary = summaryOf(config, { isOnline: true });
     tell(surroundings, USABLE + summary + section("No accounts: no platform is named", []));
     return 0;
   }
-  tell(surroundings, "This configuration is complete. Now its accounts are tried.\n");
+  const tried = hasAccounts ? "accounts are" : "database is";
+  tell(surroundings, `This configuration is complete. Now its ${tried} tried.\n`);
   tell(surroundings, summaryOf(config, { isOnline: true }));
-  // Only this needs the platforms.
+  // Only this needs the platforms and the database.
   const { tryAccounts } = await import("./check-online.ts");
-  const isGood = await tryAccounts(loaded, surroundings);
+  const { tryDatabase } = await import("./check-database.ts");
+  const areGood = !hasAccounts || (await tryAccounts(loaded, surroundings));
+  const isDatabaseGood =
+    eventsDatabase === null || (await tryDatabase(eventsDatabase, surroundings));
+  const isGood = areGood && isDatabaseGood;
   if (isGood) tell(surroundings, `\n${USABLE}`);
   return isGood ? 0 : 1;
 }
@@ -89,11 +98,28 @@ function mainSettings(config: Config): Row[] {
     ["providers", config.providers.join(", ")],
     ["sleeps", `${idle(config.maxIdleMs)}; sweeps at "${config.sweepCron}"`],
     ["registry", storedIn(config.registryType, config)],
-    ["events", storedIn(config.eventsStoreType, config)],
+    ["events", eventsStoredIn(config)],
     ["default app", config.defaultApp ?? "none"],
     ["ignored apps", config.ignoredApps.join(", ") || "none"],
+    ["admin", adminText(config)],
+    ...(config.providers.includes("ports") ? [["switches", switchesText(config)] as const] : []),
     ["hooks", hooks.length === 0 ? "none" : `${hooks.length} of 4`],
   ];
+}
+
+function adminText({ admin, dataDir, named }: Config): string {
+  const tcp =
+    admin.token === null ? "over TCP read only (no ADMIN_TOKEN)" : "over TCP with a token";
+  const { socketPath } = admin;
+  if (socketPath !== null && (named.adminSocket || fitsSocket(socketPath))) {
+    return `${socketPath}; ${tcp}`;
+  }
+  const why = socketPath === null ? "" : `, as ${socketPath} is too long for a socket`;
+  return `${shelterFor(dataDir)}${why}; ${tcp}`;
+}
+
+function switchesText({ stateFile }: Config): string {
+  return stateFile === null ? "in memory, gone after a restart" : `remembered in ${stateFile}`;
 }
 
 function spoken({ engine, listener }: Config): string {
@@ -105,6 +131,12 @@ function storedIn(type: Config["registryType"], config: Config): string {
   return type === "sqlite" ? `sqlite in ${config.dataDir}` : "in memory, gone after a restart";
 }
 
+function eventsStoredIn(config: Config): string {
+  const { eventsStoreType, eventsDatabase } = config;
+  if (eventsDatabase !== null) return `postgres at ${describeAddress(eventsDatabase)}`;
+  return storedIn(eventsStoreType === "in-memory" ? "in-memory" : "sqlite", config);
+}
+
 function describeApp(app: Declaration, config: Config): Row {
   const policy = policyFor(
     { key: app.key, declared: app.settings },
@@ -114,6 +146,10 @@ function describeApp(app: Declaration, config: Config): Row {
   const sleeps = never ? "never sleeps" : `sleeps ${idle(policy.maxIdleMs ?? 0)}`;
   const links = policy.linkedKeys.length === 0 ? "" : `, wakes ${policy.linkedKeys.join(", ")}`;
   if (app.provider === "process") return [app.key, app.provider, `${sleeps}${links}`];
+  if (app.provider === "ports") {
+    const where = `${addressOf(app.target)} until the first switch`;
+    return [app.key, app.provider, `${where}, never put to sleep${links}`];
+  }
   const trust = describeTrust(policy.tlsVerify, policy.tlsCa);
   const where = app.targets.map((target) => describeTarget(target, trust)).join(", ");
   return [app.key, app.provider, `${where}, sleeps by itself${links}`];

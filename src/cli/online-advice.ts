@@ -20,7 +20,7 @@ export function createCallRecord(fetch: PlatformFetch): CallRecord {
   const calls = new Map<string, "bad" | "pending" | "good">();
   return {
     async fetch(url, init) {
-      const address = init.unix === undefined ? url.replace(/[?#].*$/, "") : `unix:${init.unix}`;
+      const address = init.unix === undefined ? url.replace(/[?#].*$/, "") : `unix://${init.unix}`;
       calls.set(address, "pending");
       try {
         const response = await fetch(url, init);
@@ -56,7 +56,7 @@ export function adviceFor(error: unknown, attempt: Attempt): string {
   const kind = error instanceof ProviderError ? error.kind : "failed";
   switch (kind) {
     case "auth":
-      return sentences(why, askedAt(attempt), checkThese(why, secretsOf(attempt)));
+      return sentences(why, askedAt(why, attempt), checkThese(why, secretsOf(attempt)));
     case "forbidden":
       // It may be the account that is shut out, whatever the token.
       return sentences(
@@ -69,7 +69,7 @@ export function adviceFor(error: unknown, attempt: Attempt): string {
     case "failed":
       return sentences(
         why,
-        askedAt(attempt),
+        askedAt(why, attempt),
         checkThese(why, [...regionOf(attempt), ...addressesOf(attempt)]),
       );
     case "rate-limited":
@@ -98,8 +98,10 @@ function checkThese(why: string, names: readonly string[]): string {
   return others.length === 0 ? "" : `Check ${inWords(others)}`;
 }
 
-function askedAt({ asked }: Attempt): string {
-  return asked.length === 0 ? "" : `Asked at ${inWords(asked)}`;
+/** A message may name the place itself. */
+function askedAt(why: string, { asked }: Attempt): string {
+  const others = asked.filter((address) => !why.includes(address));
+  return others.length === 0 ? "" : `Asked at ${inWords(others)}`;
 }
 
 function secretsOf({ provider, given }: Attempt): string[] {

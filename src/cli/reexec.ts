@@ -11,8 +11,10 @@ export interface ThisProcess {
   execve?(file: string, args: readonly string[], env: NodeJS.ProcessEnv): never;
 }
 
-/** First arguments with which nothing is served, so that they answer sooner. */
-const QUICK = new Set(["check", "schema", "help", "--help", "-h", "--version", "-V"]);
+/** First arguments with which something is served, besides flags of `serve`; the others answer sooner without this. */
+const SERVING = new Set(["", "serve"]);
+/** Flags that are not those of `serve`. */
+const QUICK_FLAGS = new Set(["--help", "-h", "--version", "-V"]);
 
 /**
  * Replaces this process image by a new one, same process id, in whose environment the runtime finds
@@ -23,7 +25,8 @@ const QUICK = new Set(["check", "schema", "help", "--help", "-h", "--version", "
 export function reexecForServing(self: ThisProcess): void {
   const [first = ""] = self.argv.slice(2);
   const isDone = Object.keys(RUNTIME_VARIABLES).every((name) => self.env[name] !== undefined);
-  if (isDone || QUICK.has(first)) return;
+  const isServing = SERVING.has(first) || (first.startsWith("-") && !QUICK_FLAGS.has(first));
+  if (isDone || !isServing) return;
   try {
     self.execve?.(self.execPath, argumentsOf(self), { ...RUNTIME_VARIABLES, ...self.env });
   } catch {

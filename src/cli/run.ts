@@ -4,14 +4,14 @@ import { Command, CommanderError } from "commander";
 import { version } from "../../package.json" with { type: "json" };
 import { EXIT_CONFIG, messageOf, PaastisError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
+import { addAdminCommands } from "./admin-commands.ts";
 import { type CheckFlags, runCheck } from "./check.ts";
 import { addConfigFlags, type ConfigFlags } from "./config-flags.ts";
+import { EXIT_USAGE } from "./exit-codes.ts";
+import { addInstanceCommands } from "./instance-commands.ts";
 import { runSchema } from "./schema.ts";
 import { runServe } from "./serve.ts";
 import { complain, type Surroundings } from "./surroundings.ts";
-
-/** Exit status for a command line that cannot be understood (`EX_USAGE` of sysexits.h). */
-export const EXIT_USAGE = 64;
 
 /**
  * @param args the arguments after the program's own name
@@ -67,6 +67,8 @@ function createProgram(surroundings: Surroundings, outcome: { status: number }):
     .command("schema")
     .description("print the JSON Schema of paastis.yml, for editors")
     .action(() => runSchema(surroundings));
+  addAdminCommands(program, surroundings, outcome);
+  addInstanceCommands(program, surroundings, outcome);
 
   addConfigFlags(serve);
   addConfigFlags(check);
