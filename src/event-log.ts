@@ -5,7 +5,7 @@ import type { LastSaid } from "./last-said.ts";
 import { createLastSaid, withoutFigures } from "./last-said.ts";
 import type { Log } from "./log.ts";
 
-type Level = "debug" | "info" | "warn";
+type Level = "debug" | "info" | "warn" | "error";
 
 /** How loud each event is. */
 const LEVELS: Readonly<Record<EventName, Level>> = {
@@ -22,6 +22,14 @@ const LEVELS: Readonly<Record<EventName, Level>> = {
   APP_STOP_VETOED: "warn",
   APP_CRASHED: "warn",
   APP_SWITCHED: "info",
+  APP_SWITCH_REFUSED: "warn",
+  APP_ROLLED_BACK: "warn",
+  APP_ROLLBACK_FAILED: "error",
+  APP_DRAINED: "info",
+  APP_UNHEALTHY: "warn",
+  APP_HEALTHY: "info",
+  APP_PAUSED: "info",
+  APP_RESUMED: "info",
   HOOK_FAILED: "warn",
 };
 
@@ -39,6 +47,14 @@ const MESSAGES: Readonly<Record<EventName, string>> = {
   APP_STOP_VETOED: "stays awake",
   APP_CRASHED: "crashed",
   APP_SWITCHED: "switched",
+  APP_SWITCH_REFUSED: "not switched",
+  APP_ROLLED_BACK: "switched back",
+  APP_ROLLBACK_FAILED: "could not be switched back",
+  APP_DRAINED: "the old target has drained",
+  APP_UNHEALTHY: "its active target is not healthy",
+  APP_HEALTHY: "its active target is healthy again",
+  APP_PAUSED: "paused",
+  APP_RESUMED: "resumed",
   HOOK_FAILED: "a hook failed",
 };
 
@@ -66,6 +82,8 @@ const REPEATED: readonly EventName[] = ["APP_STOP_CANCELLED", "APP_STOP_VETOED",
 function isNewsOf(said: LastSaid, { app, isQuiet, name, reason }: PaastisEvent): boolean {
   if (isQuiet === true) return false;
   if (REPEATED.includes(name)) return said.isNews(`${name} ${app}`, withoutFigures(reason));
+  // That it is tried once more does not make it news that it stays awake.
+  if (name === "APP_STOPPING") return true;
   for (const repeated of REPEATED) said.isOver(`${repeated} ${app}`);
   return true;
 }

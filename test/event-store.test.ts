@@ -93,6 +93,25 @@ test("sqlite event store: an instance that was restarted before it had much to s
   expect(database.query("SELECT count(*) AS n FROM events").get()).toEqual({ n: 100 });
 });
 
+test("sqlite event store: events that are too old go within the hour, unreadable ones only by their number", async () => {
+  using database = openTestDatabase(":memory:");
+  let nowMs = 1_700_000_000_000;
+  const retention = { keepMs: 60_000, now: () => nowMs };
+  const store = createSqliteEventStore(database, retention);
+  await store.append(eventsFrom(1, 50));
+  database.run("UPDATE events SET event = '{' WHERE id = ?", [eventOf(7).id]);
+  nowMs += 59 * 60_000;
+  await store.append([eventOf(51, { atMs: nowMs })]);
+  expect(await store.list({})).toHaveLength(50);
+  nowMs += 60_000;
+  await store.append([eventOf(52, { atMs: nowMs })]);
+  expect(await store.list({})).toEqual([
+    eventOf(51, { atMs: nowMs - 60_000 }),
+    eventOf(52, { atMs: nowMs }),
+  ]);
+  expect(database.query("SELECT count(*) AS n FROM events").get()).toEqual({ n: 3 });
+});
+
 test("sqlite event store: rows that cannot be read are passed over and stay", async () => {
   using database = openTestDatabase(":memory:");
   const store = createSqliteEventStore(database);

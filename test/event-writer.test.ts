@@ -123,7 +123,7 @@ test("event writer: a failing store is tried again with growing pauses, warned o
   await clock.advance(30_000);
   await until(() => lines.length === 2);
   await writer.flush();
-  expect(lines[1]).toMatchObject({ level: "info", fields: { dropped: 0 } });
+  expect(lines[1]).toMatchObject({ level: "info", fields: { waiting: 0 } });
   expect(await stored()).toEqual(eventsFrom(1, 4));
   expect(batches.at(-1)).toEqual(eventsFrom(1, 4));
   expect(clock.pending()).toBe(0);
@@ -156,8 +156,43 @@ test("event writer: a full queue drops the oldest and counts them", async () => 
   be("works");
   await writer.flush();
   expect(await stored()).toEqual(eventsFrom(8, 5));
-  expect(writer.dropped()).toBe(7);
-  expect(lines.at(-1)).toMatchObject({ level: "info", fields: { dropped: 7 } });
+  expect([writer.dropped(), writer.waiting()]).toEqual([7, 0]);
+  // One line when it begins, and one with the number when it is over.
+  expect(lines.map(({ level, fields }) => [level, Object.keys(fields)])).toEqual([
+    ["warn", ["why", "waiting"]],
+    ["warn", ["waiting"]],
+    ["info", ["waiting"]],
+    ["warn", ["dropped", "droppedSinceStart"]],
+  ]);
+  expect(lines.at(-1)?.fields).toEqual({ dropped: 7, droppedSinceStart: 7 });
+});
+
+test("event writer: a store that never fails but is too slow drops the oldest, and each time it is said twice", async () => {
+  const { writer, be, settle, waiting, lines, stored } = setUp({ queueMax: 5 });
+  be("waits");
+  async function overflow(first: number): Promise<void> {
+    writer.write(eventOf(first));
+    await until(() => waiting() === 1);
+    for (const event of eventsFrom(first + 1, 8)) writer.write(event);
+    expect(writer.waiting()).toBe(6);
+    settle();
+    await until(() => waiting() === 1);
+    // It catches up, falls behind again, and catches up at last: that is one trouble.
+    for (const event of eventsFrom(first + 9, 7)) writer.write(event);
+    settle();
+    await until(() => waiting() === 1);
+    settle();
+    await writer.flush();
+  }
+  await overflow(100);
+  await overflow(200);
+  expect(lines.map(({ fields }) => fields)).toEqual([
+    { waiting: 5 },
+    { dropped: 5, droppedSinceStart: 5 },
+    { waiting: 5 },
+    { dropped: 5, droppedSinceStart: 10 },
+  ]);
+  expect([writer.dropped(), (await stored()).length]).toEqual([10, 22]);
 });
 
 test("event writer: a batch that fails after the queue filled up behind it is the first to be dropped", async () => {

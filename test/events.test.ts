@@ -115,3 +115,15 @@ test("events: what the before-stop hook forbids with every sweep is in the log o
   sweep(1);
   expect(told().slice(2)).toEqual(["asleep", "awake", "a hook failed", "stays awake"]);
 });
+
+test("events: a stop that is tried again and again, and for which there is no time, is told of once", () => {
+  const { log, lines } = recordingLog();
+  const { bus } = busAt(() => 0);
+  bus.subscribe(logEvents(log));
+  for (const seconds of [40, 25]) {
+    bus.emit({ ...EVENT, name: "APP_STOPPING" });
+    bus.emit({ ...EVENT, name: "APP_STOP_CANCELLED", reason: `no calls for ${seconds} s` });
+  }
+  const told = lines.filter(({ level }) => level !== "debug").map(({ message }) => message);
+  expect(told).toEqual(["going to sleep", "stays awake", "going to sleep"]);
+});

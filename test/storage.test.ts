@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createSystemClock } from "../src/clock.ts";
 import type { Config } from "../src/config.ts";
 import { PaastisError } from "../src/errors.ts";
+import { parsePostgresUrl } from "../src/event-store/postgres-url.ts";
 import type { Storage } from "../src/storage.ts";
 import { openStorage } from "../src/storage.ts";
 import { eventOf } from "./contract/event-store.ts";
@@ -11,7 +12,10 @@ import { recordOf } from "./contract/registry.ts";
 import { recordingLog } from "./support/recording-log.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
-type StorageConfig = Pick<Config, "dataDir" | "registryType" | "eventsStoreType">;
+type StorageConfig = Pick<
+  Config,
+  "dataDir" | "registryType" | "eventsStoreType" | "eventsDatabase" | "eventsKept"
+>;
 
 function open(dataDir: string, changes: Partial<StorageConfig> = {}) {
   const { log, lines } = recordingLog();
@@ -19,6 +23,8 @@ function open(dataDir: string, changes: Partial<StorageConfig> = {}) {
     dataDir,
     registryType: "sqlite",
     eventsStoreType: "sqlite",
+    eventsDatabase: null,
+    eventsKept: { newest: 100_000, forMs: null },
     ...changes,
   };
   // The storage looks at no other setting.
@@ -116,6 +122,36 @@ test("storage: in memory the instance id is the same after a restart, and anothe
   await using other = open("/proc/paastis-other");
   expect(again.storage.instanceId).toBe(first.storage.instanceId);
   expect(other.storage.instanceId).not.toBe(first.storage.instanceId);
+});
+
+test("storage: what stays of the events is as configured, in the file and in memory", async () => {
+  using folder = tempDir();
+  for (const eventsStoreType of types) {
+    const eventsKept = { newest: 10, forMs: null };
+    await using opened = open(folder.path, { eventsStoreType, eventsKept });
+    const { events } = opened.storage;
+    for (let n = 0; n < 50; n += 1) await events.append([eventOf(n)]);
+    const kept = await events.list({});
+    expect(kept.at(-1)).toEqual(eventOf(49));
+    expect(kept.length).toBeWithin(10, 13);
+  }
+});
+
+/** Nobody listens there: the port of a URL may be 1, which needs a right that no test has. */
+const AWAY = parsePostgresUrl("postgres://me:s3cret@127.0.0.1:1/x");
+
+test("storage: a database of events that is away keeps nothing from opening and closing, folder or not", async () => {
+  if (!AWAY.ok) throw new Error(AWAY.why);
+  using folder = tempDir();
+  for (const dataDir of [folder.path, "/proc/paastis-test"]) {
+    const eventsStoreType = "postgres";
+    await using opened = open(dataDir, { eventsStoreType, eventsDatabase: AWAY.value });
+    const { registry, events } = opened.storage;
+    expect(await registry.save(recordOf("shop"))).toBe(true);
+    const why = "Postgres at 127.0.0.1:1/x: it cannot be reached";
+    await expect(events.append([eventOf(1)])).rejects.toThrow(why);
+    await expect(events.list({})).rejects.toThrow(why);
+  }
 });
 
 test("storage: a folder in use is refused", async () => {

@@ -14,6 +14,8 @@ export interface EventWriter {
   flush(): Promise<void>;
   /** Events lost so far: the queue was full, or the store still failed at the end. */
   dropped(): number;
+  /** Events that are not stored yet. */
+  waiting(): number;
   /** Flushes for at most 5 s, then gives up on the rest; no timer is left. Never rejects. Safe to repeat. */
   close(): Promise<void>;
 }
@@ -45,6 +47,8 @@ interface Context {
   written: number;
   settled: number;
   dropped: number;
+  /** Of `dropped`, those since the queue was last empty. */
+  droppedInARow: number;
   /** The append under way; resolves to whether it succeeded. */
   appending: Promise<boolean> | null;
   /** Appends that failed since the last one that succeeded. */
@@ -63,6 +67,7 @@ export function createEventWriter(deps: EventWriterDeps): EventWriter {
     written: 0,
     settled: 0,
     dropped: 0,
+    droppedInARow: 0,
     appending: null,
     failures: 0,
     cancelRetry: null,
@@ -72,6 +77,7 @@ export function createEventWriter(deps: EventWriterDeps): EventWriter {
     write: (event) => write(context, event),
     flush: () => flush(context),
     dropped: () => context.dropped,
+    waiting: () => context.written - context.settled,
     close() {
       context.closing ??= close(context);
       return context.closing;
@@ -110,7 +116,10 @@ async function close(context: Context): Promise<void> {
   context.dropped += lost;
   context.settled = context.written;
   context.queue = [];
-  context.log.warn({ events: lost }, "Events could not be stored before the end and are lost");
+  context.log.warn(
+    { events: lost, droppedSinceStart: context.dropped },
+    "Events could not be stored before the end and are lost",
+  );
 }
 
 /** Appends the oldest events now; joins the append that is under way, if there is one. */
@@ -143,9 +152,10 @@ function succeeded(context: Context, batch: readonly PaastisEvent[]): void {
   context.settled += batch.length;
   if (context.failures > 0) {
     context.failures = 0;
-    context.log.info({ dropped: context.dropped }, "Events are stored again");
+    context.log.info({ waiting: context.queue.length }, "Events are stored again");
   }
   if (context.queue.length > 0) void appendNext(context);
+  else sayDroppingIsOver(context);
 }
 
 function failed(context: Context, batch: readonly PaastisEvent[], error: unknown): void {
@@ -169,4 +179,21 @@ function dropOldest(context: Context, max: number): void {
   context.queue.splice(0, excess);
   context.dropped += excess;
   context.settled += excess;
+  if (context.droppedInARow === 0) {
+    context.log.warn(
+      { waiting: context.queue.length },
+      "Events come faster than they can be stored: the oldest that wait are dropped from now on",
+    );
+  }
+  context.droppedInARow += excess;
+}
+
+/** Only when nothing waits any more: a store that is a little too slow would otherwise be news again and again. */
+function sayDroppingIsOver(context: Context): void {
+  if (context.droppedInARow === 0) return;
+  context.log.warn(
+    { dropped: context.droppedInARow, droppedSinceStart: context.dropped },
+    "No more events are dropped: those that were are lost",
+  );
+  context.droppedInARow = 0;
 }

@@ -5,37 +5,29 @@ import type { Database } from "bun:sqlite";
 import type { PaastisEvent } from "../events.ts";
 import { limitOf } from "./event-limit.ts";
 import type { EventFilter, EventStore } from "./event-store.ts";
+import { createTrimPlan, type Retention, type TrimPlan } from "./retention.ts";
 import { createEventReader } from "./stored-event.ts";
+
+/** Rows that one trim looks at for their age: so that it never blocks for long (2,000: 5 ms). */
+const AGED_ROWS_MAX = 2_000;
 
 interface Context {
   readonly database: Database;
   readonly readEvent: ReturnType<typeof createEventReader>;
-  readonly keep: number;
-  /** Trim after so many added events: small, so that no trim takes long (1,000 rows: 5 ms). */
-  readonly trimEvery: number;
-  addedSinceTrim: number;
+  readonly plan: TrimPlan;
   closed: boolean;
 }
 
 /**
  * An event store in a database from `openDatabase`. Each call does its work at once and blocks for it: some 10 µs per
  * event; a search through all 100,000 for a rare name takes 25 ms. The database is closed by whoever opened it.
- * @param options.keep the newest so many events stay, and up to a tenth (at most 1,000) more until the next trim;
- *   default 100,000, which is about 40 MB
+ * @param retention without it the newest 100,000 stay, which is about 40 MB
  */
-export function createSqliteEventStore(
-  database: Database,
-  options: { readonly keep?: number } = {},
-): EventStore {
-  const keep = options.keep ?? 100_000;
-  const trimEvery = Math.max(1, Math.min(1_000, Math.floor(keep / 10)));
+export function createSqliteEventStore(database: Database, retention: Retention = {}): EventStore {
   const context: Context = {
     database,
     readEvent: createEventReader(),
-    keep,
-    trimEvery,
-    // The first append trims: an instance that never lives long enough for `trimEvery` must not grow the file.
-    addedSinceTrim: trimEvery,
+    plan: createTrimPlan(retention),
     closed: false,
   };
   return {
@@ -57,21 +49,30 @@ function append(context: Context, events: readonly PaastisEvent[]): void {
   const insert = database.query<unknown, [string, string, string, string]>(
     "INSERT OR IGNORE INTO events (id, app, name, event) VALUES (?, ?, ?, ?)",
   );
-  const added = context.addedSinceTrim + events.length;
-  const trims = added >= context.trimEvery;
+  const isTrimmed = context.plan.isDue(events.length);
   database.transaction(() => {
     for (const event of events) insert.run(event.id, event.app, event.name, JSON.stringify(event));
-    if (trims) trim(context);
+    if (isTrimmed) trim(context);
   })();
-  context.addedSinceTrim = trims ? 0 : added;
+  context.plan.added(events.length, { isTrimmed });
 }
 
-function trim(context: Context): void {
-  context.database
+function trim({ database, plan }: Context): void {
+  database
     .query<unknown, [number]>(
       "DELETE FROM events WHERE id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?)",
     )
-    .run(context.keep);
+    .run(plan.keep);
+  const bornBeforeMs = plan.bornBeforeMs();
+  if (bornBeforeMs === null) return;
+  // Rows that cannot be read have no age.
+  database
+    .query<unknown, [number, number]>(
+      `DELETE FROM events WHERE id IN (
+         SELECT id FROM (SELECT id, event FROM events ORDER BY id LIMIT ?)
+         WHERE CASE WHEN json_valid(event) THEN event ->> '$.atMs' < ? ELSE false END)`,
+    )
+    .run(AGED_ROWS_MAX, bornBeforeMs);
 }
 
 function list(context: Context, filter: EventFilter): PaastisEvent[] {
