@@ -3,6 +3,7 @@
 import type { App } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { Use } from "./registry/registry.ts";
+import { noteBegun, noteEnded } from "./traffic.ts";
 
 /** Counts the use of apps. On the path of every request: counters and a clock, nothing else. */
 export interface Activity {
@@ -12,6 +13,8 @@ export interface Activity {
   end(app: App): void;
   /** Starts the idle clock anew without a use: the app was just found or came up by itself. */
   restart(app: App): void;
+  /** The same, and when it was last used is forgotten, too. */
+  forget(app: App): void;
   /** The uses since the last call, for the registry to write behind. */
   takeUses(): readonly Use[];
 }
@@ -22,6 +25,7 @@ export function createActivity(clock: Clock): Activity {
   return {
     begin(app) {
       app.leases += 1;
+      noteBegun(app.traffic, app.leases);
     },
     end(app) {
       if (app.leases === 0) throw new Error(`A lease of ${app.key} was given back twice`);
@@ -30,9 +34,15 @@ export function createActivity(clock: Clock): Activity {
       app.idleSinceMs = nowMs;
       app.lastUsedMs = nowMs;
       used.add(app);
+      noteEnded(app.traffic, nowMs);
     },
     restart(app) {
       app.idleSinceMs = clock.now();
+    },
+    forget(app) {
+      app.idleSinceMs = clock.now();
+      app.lastUsedMs = null;
+      used.delete(app);
     },
     takeUses() {
       const uses = [...used].map((app) => ({ ref: app.ref, lastUsedMs: app.lastUsedMs ?? 0 }));

@@ -12,9 +12,25 @@ export function doubtsAbout(config: Config, given: ReadonlySet<string>): string[
     ...impossibleKeys(config),
     ...sharedPorts(config),
     ...oddRegions(config),
+    ...weakTokens(config),
     ...settingsInVain(config, given),
   ];
 }
+/** With fewer characters it can be tried out. */
+const TOKEN_CHARACTERS_MIN = 16;
+
+function weakTokens({ admin }: Config): string[] {
+  const tokens = [
+    ["ADMIN_TOKEN", admin.token],
+    ["ROUTING_SYSTEM_API_TOKEN", admin.systemToken],
+  ] as const;
+  return tokens.flatMap(([name, token]) => {
+    const length = token?.length ?? TOKEN_CHARACTERS_MIN;
+    if (length >= TOKEN_CHARACTERS_MIN) return [];
+    return `${name} has ${length} characters, which can be guessed: take at least ${TOKEN_CHARACTERS_MIN}, by chance`;
+  });
+}
+
 /** New regions come without notice, but all names so far have this form. */
 function oddRegions({ scalingo }: Config): string[] {
   const odd = (scalingo?.regions ?? []).filter((region) => !/^[a-z]+-[a-z0-9-]+$/.test(region));

@@ -1,6 +1,9 @@
 /** The one frozen result of reading environment, flags and `paastis.yml`. */
 
 import type { Target } from "./app.ts";
+import type { PostgresAddress } from "./event-store/postgres-url.ts";
+import type { ServiceManager } from "./service-notify.ts";
+import type { SwitchDefaults, SwitchSettings } from "./switch-policy.ts";
 
 /** Settings that a rule or an app's entry may give. A missing field leaves what earlier rules said. */
 export interface Settings {
@@ -22,6 +25,8 @@ export interface Settings {
   readonly tlsVerify?: boolean;
   /** Certificates that vouch for an `https` target besides the system's, PEM. */
   readonly tlsCa?: string;
+  /** How its target is switched. */
+  readonly switching?: SwitchSettings;
 }
 
 /** An entry of `rules`. Strings in `settings` may hold `$1`…`$9`, filled from the pattern's groups. */
@@ -58,11 +63,21 @@ export interface HttpDeclaration {
   readonly settings: Settings;
 }
 
-export type Declaration = ProcessDeclaration | HttpDeclaration;
+/** An app of `apps` that somebody else starts on a port of this machine, and that a switch moves to another port. */
+export interface PortsDeclaration {
+  readonly provider: "ports";
+  readonly key: string;
+  /** Where it answers until the first switch. */
+  readonly target: Target;
+  readonly settings: Settings;
+}
+
+export type Declaration = ProcessDeclaration | HttpDeclaration | PortsDeclaration;
 
 /** Providers this version can be told to use. */
 export const PROVIDER_NAMES = [
   "process",
+  "ports",
   "http",
   "docker",
   "kubernetes",
@@ -260,6 +275,32 @@ export interface UpstreamConfig {
   readonly socketsMax: number;
 }
 
+/** Who may use the admin endpoints, and how. */
+export interface AdminConfig {
+  /** `null`: over TCP they can only be read. */
+  readonly token: string | null;
+  /** Addresses and CIDRs. */
+  readonly allowlist: readonly string[];
+  /** Addresses and CIDRs: what they say of whom they ask for is believed. */
+  readonly trustedProxies: readonly string[];
+  /** Absolute; `null`: wherever there is room. */
+  readonly socketPath: string | null;
+  /** Key of the one app whose endpoints answer on every host; `null`: on those that lead to no app by their name. */
+  readonly soleApp: string | null;
+  /** What opens the system API; `null`: it is disabled, and a request for it is like any other. */
+  readonly systemToken: string | null;
+}
+
+/** What is counted, and who is told. */
+export interface InsightConfig {
+  /** `/__metrics` has the essentials only. */
+  readonly isFast: boolean;
+  /** `/__metrics` tells of connections to apps, too. */
+  readonly showsUpstream: boolean;
+  /** Clients read the cause of a 502 or 504. */
+  readonly verboseErrors: boolean;
+}
+
 /** Everything the program was told. Deeply frozen. */
 export interface Config extends Accounts {
   readonly host: string;
@@ -268,7 +309,11 @@ export interface Config extends Accounts {
   /** Absolute. */
   readonly dataDir: string;
   readonly registryType: "sqlite" | "in-memory";
-  readonly eventsStoreType: "sqlite" | "in-memory";
+  readonly eventsStoreType: "sqlite" | "in-memory" | "postgres";
+  /** Of a `postgres` event store; `null` with any other. */
+  readonly eventsDatabase: PostgresAddress | null;
+  /** What stays of the events; `forMs` `null`: however old. */
+  readonly eventsKept: { readonly newest: number; readonly forMs: number | null };
   /** Keys in lower case. */
   readonly ignoredApps: readonly string[];
   /** Five fields, or six with seconds first. */
@@ -287,6 +332,13 @@ export interface Config extends Accounts {
   readonly hold: HoldLimits;
   /** Who is shown the last lines of output of an app that failed; `local`: clients on this machine. */
   readonly showAppOutput: "local" | "always" | "never";
+  readonly admin: AdminConfig;
+  readonly insight: InsightConfig;
+  readonly switches: SwitchDefaults;
+  /** Absolute; remembers switches. `null`: they are forgotten with the program. */
+  readonly stateFile: string | null;
+  /** What somebody named stays where it was named, or ends the start; what nobody named may be done without. */
+  readonly named: { readonly adminSocket: boolean; readonly stateFile: boolean };
   readonly upstream: UpstreamConfig;
   readonly forwarded: {
     /** Whether `X-Forwarded-*` and `Via` are sent. */
@@ -299,6 +351,8 @@ export interface Config extends Accounts {
   /** The `paastis.yml` that was read, absolute; `null` when there is none. */
   readonly file: string | null;
   readonly apps: AppsConfig;
+  /** Who started this as a service and wants to be told how it is; `null`: nobody. */
+  readonly service: ServiceManager | null;
   /** What child processes inherit: the environment without our own variables, so without our secrets. */
   readonly childEnvironment: Readonly<Record<string, string>>;
 }

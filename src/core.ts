@@ -2,11 +2,15 @@
 
 import type { Activity } from "./activity.ts";
 import { createActivity } from "./activity.ts";
+import type { AdminEntry } from "./admin-entry.ts";
+import { createAdminEntry } from "./admin-entry.ts";
 import type { App, Policy } from "./app.ts";
 import type { AppTable } from "./app-table.ts";
 import { createAppTable } from "./app-table.ts";
 import type { Clock } from "./clock.ts";
-import type { Config, HoldLimits } from "./config.ts";
+import type { AdminConfig, Config, HoldLimits } from "./config.ts";
+import { createDoubts } from "./doubts.ts";
+import { createEarlyRequests } from "./early-requests.ts";
 import type { RequestHandler } from "./engines/engine.ts";
 import type { EventBus } from "./events.ts";
 import type { DownAnswer, Probe } from "./health.ts";
@@ -47,6 +51,14 @@ export interface CoreDeps {
   /** Who is shown the last output of an app that failed. */
   readonly showAppOutput: Config["showAppOutput"];
   readonly isStopping: () => boolean;
+  /** Takes requests for the admin endpoints. Left out: there are none. */
+  readonly admin?: AdminConfig;
+  /** Clients read why a request could not be forwarded, and where to. Left out: they do not. */
+  readonly verboseErrors?: boolean;
+  /** Why an app must stay as it is for now, whoever uses it. Left out: for no reason of that kind. */
+  readonly whyKept?: (app: App) => string | null;
+  /** Called when apps came, went, or got other keys or policies. */
+  readonly onApps?: () => void;
 }
 
 /** The core's parts, as the rest of the program uses them. */
@@ -90,9 +102,13 @@ export function createCore(deps: CoreDeps): Core {
     table,
     lifecycle,
     activity,
-    onChange: router.reset,
+    onChange() {
+      router.reset();
+      deps.onApps?.();
+    },
+    onAsked: () => early.look(),
   });
-  const { run, troubleOf, completeness } = reconciler;
+  const { run, troubleOf, completeness, wasAsked } = reconciler;
   const sweeper = createSweeper({
     ...deps,
     table,
@@ -102,6 +118,7 @@ export function createCore(deps: CoreDeps): Core {
     providerOf,
   });
   const gate = createGate({ ...deps, lifecycle, activity });
+  const early = createEarlyRequests(clock, deps.hold);
   const handler = createServer({
     ...deps,
     router,
@@ -109,15 +126,36 @@ export function createCore(deps: CoreDeps): Core {
     lifecycle,
     activity,
     downAnswerOf,
-    hasOwnProxy: (app) => providerOf(app).capabilities.hasOwnProxy === true,
+    doubts: createDoubts({ ...deps, providerOf }),
+    isRestartedByOthers: (app) => providerOf(app).capabilities.isRestartedByOthers === true,
     completeness,
+    wasAsked,
+    early,
+    admin: adminEntry(deps, table),
+    verboseErrors: deps.verboseErrors === true,
   });
   const endNotices = watch(providers, { table, lifecycle, reconciler });
   const unwatch = () => {
     endNotices();
     reconciler.close();
   };
-  return { table, activity, lifecycle, reconciler, sweeper, gate, handler, unwatch };
+  const held = () => gate.held() + early.count();
+  const refuseHeld = () => {
+    gate.refuseHeld();
+    early.admitAll();
+  };
+  const parts = { table, activity, lifecycle, reconciler, sweeper, handler };
+  return { ...parts, gate: { ...gate, held, refuseHeld }, unwatch };
+}
+
+/** Without a configuration every path is an app's. */
+function adminEntry(deps: CoreDeps, table: AppTable): AdminEntry {
+  if (deps.admin === undefined) return { admit: () => null, isOurs: () => false };
+  return createAdminEntry({
+    config: deps.admin,
+    now: deps.clock.now,
+    isAppLabel: (label) => table.byKey(deps.keyOf(label)) !== null,
+  });
 }
 
 function providerLookup(providers: readonly Provider[]): (app: App) => Provider {

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { describeVariables, type VariableRow } from "./environment.ts";
 import { ANSWER_CODES } from "./errors.ts";
 import { PAASTIS_YML_SCHEMA } from "./paastis-yml-schema.ts";
+import { SWITCH_SCHEMA } from "./paastis-yml-switch.ts";
 
 /** The generated parts, by the name in their markers: `<!-- generated: codes -->` … `<!-- end -->`. */
 const PARTS: Readonly<Record<string, (root: string) => string>> = {
   environment: () => environmentTable(describeVariables()),
   apps: () => settingsTable(appProperties()),
   rules: () => settingsTable(PAASTIS_YML_SCHEMA.properties.rules.items.properties),
+  switch: () => settingsTable(SWITCH_SCHEMA.properties),
   codes: codesTable,
   map: (root) => sourceMap(join(root, "src")),
 };

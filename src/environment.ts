@@ -70,9 +70,14 @@ export function describeVariables(): readonly VariableRow[] {
     aliases: row.aliases,
     flag: row.flag,
     allowed: row.parser.allowed,
-    defaultText: row.required ? "required" : row.defaultText,
+    defaultText: defaultTextOf(row),
     doc: row.doc,
   }));
+}
+
+function defaultTextOf({ required, unless, defaultText }: Variable<unknown>): string {
+  if (!required) return defaultText;
+  return unless === null ? "required" : `required without \`${unless}\``;
 }
 
 /** Every name that is ours, aliases included. */
@@ -115,6 +120,10 @@ function rows(): readonly Variable<unknown>[] {
   return Object.values(VARIABLES) as readonly Variable<unknown>[];
 }
 
+function isGiven(layers: readonly Layer[], name: string): boolean {
+  return layers.some(({ values }) => (values[name] ?? "").trim() !== "");
+}
+
 function readVariable<T>(
   row: Variable<T>,
   layers: readonly Layer[],
@@ -134,7 +143,9 @@ function readVariable<T>(
     refuse(refusal(row, first, parsed.why));
     return row.fallback;
   }
-  if (row.required) refuse(`${row.name} is required: set it to ${row.parser.allowed}`);
+  const isNeedless = row.unless !== null && isGiven(layers, row.unless);
+  if (row.required && !isNeedless)
+    refuse(`${row.name} is required: set it to ${row.parser.allowed}`);
   return row.fallback;
 }
 

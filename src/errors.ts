@@ -57,6 +57,31 @@ export const ANSWER_CODES = {
     meaning: "The request is in a version of HTTP that is not spoken here.",
     remedy: "Use HTTP/1.1; with a certificate, `HTTP2` adds HTTP/2.",
   },
+  admin_refused: {
+    status: 403,
+    meaning:
+      "An admin endpoint was asked by somebody who may not; 401 when it was the token that was wrong.",
+    remedy:
+      "Send the token of `ADMIN_TOKEN` from an address in `ADMIN_ALLOWLIST`; or use the unix socket.",
+  },
+  system_refused: {
+    status: 400,
+    meaning:
+      "The system API was asked with a wrong or missing token; 404 when it was for a path that it does not have, 405 when by a wrong method.",
+    remedy:
+      "Send the token of `ROUTING_SYSTEM_API_TOKEN` in `PaastisProxySystemApiToken`; a request for an app goes without `PaastisProxyTarget: system`.",
+  },
+  app_paused: {
+    status: 503,
+    meaning: "The app is paused, and its requests wait.",
+    remedy:
+      "Try again after `Retry-After` seconds. Who runs it lets requests go on by `paastis resume`.",
+  },
+  app_maintenance: {
+    status: 503,
+    meaning: "The app is being worked on.",
+    remedy: "Try again later. Who runs it ends the maintenance by `paastis resume`.",
+  },
   method_refused: {
     status: 405,
     meaning: "CONNECT and TRACE are not forwarded.",
@@ -115,6 +140,13 @@ export const ANSWER_CODES = {
     status: 504,
     meaning: "The app did not begin to answer in time.",
     remedy: "Make the app answer sooner, or raise `UPSTREAM_TIMEOUT_MS`.",
+  },
+  upstream_retired: {
+    status: 504,
+    meaning:
+      "The app was switched to another version, and the old one had not answered when its time was over.",
+    remedy:
+      "Send it again if doing it twice does no harm; `DRAIN_MS` says how long an old version has for what it has begun.",
   },
   upstream_exhausted: {
     status: 503,

@@ -14,9 +14,12 @@ import {
   readEnvironment,
 } from "./environment.ts";
 import { PaastisError } from "./errors.ts";
+import { eventConfigOf, eventProblems, hiddenFromApps } from "./event-config.ts";
 import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
 import { accountProblems, accountsOf } from "./platform-config.ts";
 import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
+import { SERVICE_VARIABLES, serviceManagerOf } from "./service-notify.ts";
+import { soleAppOf, switchConfigOf, switchProblems, withSoleApp } from "./switch-config.ts";
 import { codeOf, readTextFile, whyUnreadable } from "./text-file.ts";
 
 /** Environment, by name, as a process has it. */
@@ -70,8 +73,13 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
   ]);
   const { values, given } = environment;
   const file = fileOf(sources, values.configFile);
-  const apps = readAppsFile(file);
-  const consequences = [...contradictions(values), ...accountProblems(values, placesOf(sources))];
+  const apps = withSoleApp(readAppsFile(file), values);
+  const consequences = [
+    ...contradictions(values),
+    ...eventProblems(values),
+    ...accountProblems(values, placesOf(sources)),
+    ...switchProblems(values, sources.workingDirectory),
+  ];
   const causes = causesOf({ environment, consequences, dotenv });
   const problems = [...causes.problems, ...dotenv.problems, ...apps.problems];
   const warnings = [...causes.warnings, ...apps.warnings];
@@ -84,7 +92,7 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
     warnings: [...warnings, ...doubtsAbout(config, new Set(given.keys()))],
     given,
     watchedFile: file.path,
-    reload: () => reloadApps({ ...file, required: config.file !== null }),
+    reload: () => reloadApps({ ...file, required: config.file !== null }, values),
   };
 }
 
@@ -99,9 +107,18 @@ export function configInvalid(problems: readonly string[]): PaastisError {
   });
 }
 
-/** What child processes get: everything but our own variables and those meant for our runtime. */
-export function childEnvironmentOf(environment: Environment): Record<string, string> {
-  const ours = privateNames();
+/** What the command line sends to a running Paastis: no app's business. */
+const OPERATOR_TOKEN = "PAASTIS_TOKEN";
+
+/**
+ * What child processes get: everything but our own variables and those meant for our runtime or this process.
+ * @param hidden names of variables that others know too, and that are ours alone this time
+ */
+export function childEnvironmentOf(
+  environment: Environment,
+  hidden: readonly string[] = [],
+): Record<string, string> {
+  const ours = new Set([...privateNames(), ...SERVICE_VARIABLES, OPERATOR_TOKEN, ...hidden]);
   const child: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || ours.has(name) || Object.hasOwn(RUNTIME_VARIABLES, name)) continue;
@@ -126,8 +143,8 @@ function fileOf(sources: ConfigSources, given: string | null): AppsFile {
   return { path, label: inside.startsWith("..") ? path : inside, required: given !== null };
 }
 
-function reloadApps(file: AppsFile): AppsConfig {
-  const reading = readAppsFile(file);
+function reloadApps(file: AppsFile, values: EnvironmentValues): AppsConfig {
+  const reading = withSoleApp(readAppsFile(file), values);
   if (reading.problems.length > 0) throw configInvalid(reading.problems);
   return deepFreeze(reading.apps);
 }
@@ -185,7 +202,7 @@ function toConfig(
     port: values.port,
     dataDir: resolve(sources.workingDirectory, values.dataDir),
     registryType: values.registryType,
-    eventsStoreType: values.eventsStoreType ?? values.registryType,
+    ...eventConfigOf(values),
     ignoredApps: values.ignoredApps,
     sweepCron: values.sweepCron,
     maxIdleMs: values.maxIdleMs,
@@ -199,7 +216,7 @@ function toConfig(
       timeoutMs: values.hooksTimeoutMs,
     },
     logLevel: values.logLevel,
-    defaultApp: values.defaultApp,
+    defaultApp: values.defaultApp ?? soleAppOf(values),
     engine: values.engine ?? (values.http2 ? "fetch" : "socket"),
     listener: {
       tls: tlsFilesOf(sources, values),
@@ -217,6 +234,7 @@ function toConfig(
       maxUploads: values.holdMaxUploads,
     },
     showAppOutput: values.showAppOutput,
+    ...switchConfigOf(values, sources.workingDirectory),
     upstream: {
       connectTimeoutMs: values.upstreamConnectTimeoutMs,
       timeoutMs: values.upstreamTimeoutMs,
@@ -231,7 +249,8 @@ function toConfig(
     shutdownTimeoutMs: values.shutdownTimeoutMs,
     file: found.reading.found ? found.file.path : null,
     apps,
-    childEnvironment: childEnvironmentOf(sources.environment),
+    service: serviceManagerOf(sources.environment, process.pid),
+    childEnvironment: childEnvironmentOf(sources.environment, hiddenFromApps(values)),
   };
 }
 
@@ -240,8 +259,18 @@ function placesOf({ workingDirectory, environment }: ConfigSources): Places {
 }
 
 /** Variables that are right by themselves and wrong together. */
-function contradictions({ tlsCert, tlsKey, http2, engine }: EnvironmentValues): string[] {
+function contradictions(values: EnvironmentValues): string[] {
+  const { tlsCert, tlsKey, http2, engine, port, initialTargetPort } = values;
   const problems: string[] = [];
+  if (values.systemApiEnabled && values.systemApiToken === null) {
+    problems.push(
+      "ROUTING_SYSTEM_API_TOKEN is required with ROUTING_SYSTEM_API_ENABLED: without it nobody could be let in",
+    );
+  }
+  if (initialTargetPort !== null && initialTargetPort === port) {
+    const same = `INITIAL_TARGET_PORT and PORT are both ${port}`;
+    problems.push(`${same}: requests would go in a circle; the app needs a port of its own`);
+  }
   if ((tlsCert === null) !== (tlsKey === null)) {
     const [given, missing] = tlsCert === null ? ["TLS_KEY", "TLS_CERT"] : ["TLS_CERT", "TLS_KEY"];
     problems.push(`${missing} is required with ${given}: a certificate and its key go together`);

@@ -3,7 +3,11 @@
 import type { Config, ProviderName } from "./config.ts";
 
 /** Providers whose apps all stand in `paastis.yml`. */
-const DECLARED_ONLY: ReadonlySet<ProviderName> = new Set<ProviderName>(["process", "http"]);
+const DECLARED_ONLY: ReadonlySet<ProviderName> = new Set<ProviderName>([
+  "process",
+  "ports",
+  "http",
+]);
 
 /** Whether a platform lists the provider's apps, so that nobody knows them before it is asked. */
 export function listsItsOwn(provider: ProviderName): boolean {

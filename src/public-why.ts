@@ -54,5 +54,10 @@ const PROXY_HEADERS = ["x-forwarded-for", "forwarded", "via", "x-real-ip"] as co
 /** Whether the request comes from this very machine, and not through a proxy on it. */
 function isLocal(head: RequestHead): boolean {
   const isLoopback = head.clientAddress === "::1" || head.clientAddress.startsWith("127.");
-  return isLoopback && PROXY_HEADERS.every((name) => head.header(name) === null);
+  return isLoopback && !isThroughProxy(head);
+}
+
+/** Whether a proxy says that it has passed the request on: then its address is that of many. */
+export function isThroughProxy(head: RequestHead): boolean {
+  return PROXY_HEADERS.some((name) => head.header(name) !== null);
 }

@@ -85,7 +85,7 @@ export function resolveLabel(label: string, rules: readonly Rule[]): string {
 /** What the rules say about whose app has a key: the last one that matches and names a provider; `null`: nothing. */
 export function seatRuleFor(key: string, rules: readonly Rule[]): SeatRule | null {
   const index = rules.findLastIndex(
-    (rule) => rule.settings.provider !== undefined && (rule.pattern.test(key) || names(rule, key)),
+    (rule) => rule.settings.provider !== undefined && appliesTo(rule, key),
   );
   const rule = rules[index];
   if (rule?.settings.provider === undefined) return null;
@@ -119,6 +119,11 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       provider: nobody,
     },
   };
+}
+
+/** Whether a rule says something about the app with this key. */
+export function appliesTo(rule: Rule, key: string): boolean {
+  return rule.pattern.test(key) || names(rule, key);
 }
 
 /** A fixed name only: one with `$1` names no app until a label matches. */

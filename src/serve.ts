@@ -8,6 +8,7 @@ import type { AppsConfig, Config } from "./config.ts";
 import { watchConfigFile } from "./config-watch.ts";
 import type { Core } from "./core.ts";
 import { createCore } from "./core.ts";
+import { FIRST_LISTS_MS } from "./early-requests.ts";
 import type { Engine } from "./engines/engine.ts";
 import { createFetchEngine } from "./engines/fetch.ts";
 import { createSocketEngine } from "./engines/socket.ts";
@@ -27,12 +28,13 @@ import { createProviders } from "./providers/catalogue.ts";
 import type { Provider } from "./providers/provider.ts";
 import { policyFor, resolveLabel, seatRuleFor } from "./rules.ts";
 import { onSchedule } from "./schedule.ts";
+import { attendApps, createSwitching, type Switching } from "./serve-admin.ts";
+import { createServiceNotifier, type ServiceNotifier } from "./service-notify.ts";
 import { listenForSignals } from "./signals.ts";
 import type { Storage } from "./storage.ts";
 import { openStorage } from "./storage.ts";
+import { openSwitchFiles } from "./switch-files.ts";
 
-/** How long the first list calls may delay the start; they go on behind it, ms. */
-const FIRST_LIST_MS = 1000;
 /** How often uses of apps are written behind, ms. */
 const ACTIVITY_EVERY_MS = 2000;
 
@@ -53,6 +55,8 @@ interface Base {
   readonly isStopping: () => boolean;
   /** For TLS with clients; `null`: plain HTTP. */
   readonly certificates: WatchedCertificate | null;
+  /** Tells whoever started this as a service. */
+  readonly service: ServiceNotifier;
 }
 
 /** Declarations by provider and key: asked for every app whenever the file is read. */
@@ -70,6 +74,7 @@ interface Program extends Base {
   readonly writer: EventWriter;
   readonly hooks: HookRunner;
   readonly core: Core;
+  readonly switching: Switching;
 }
 
 /**
@@ -84,6 +89,7 @@ export async function serve(
   const clock = createSystemClock();
   const log = createLog({ level: options.config.logLevel, stream: process.stdout, clock });
   const signals = listenForSignals();
+  const service = await createServiceNotifier({ manager: options.config.service, clock, log });
   const endGuard = guardAgainstRejections(log);
   const letGo = keepAlive();
   let certificates: WatchedCertificate | null = null;
@@ -92,12 +98,13 @@ export async function serve(
     const { tls } = options.config.listener;
     certificates = tls === null ? null : openCertificates({ ...tls, clock, log });
     const isStopping = signals.isToldToStop;
-    program = await build({ ...options, clock, log, isStopping, certificates });
-    await open(program);
+    program = await build({ ...options, clock, log, isStopping, certificates, service });
+    await restore(program);
     await run(program, signals);
   } finally {
     if (program !== null) await close(program, signals.toldTwice);
     certificates?.end();
+    service.end();
     signals.end();
     endGuard();
     letGo();
@@ -123,7 +130,9 @@ async function build(base: Base): Promise<Program> {
   const live = { apps: config.apps, declared: byRef(config.apps) };
   const { dataDir, instanceId } = storage;
   const declarations = () => live.apps.apps;
-  const deps = { config, declarations, dataDir, instanceId, clock, random, log };
+  const files = await openSwitchFiles(config, { clock, log, dataDir, live });
+  const activeOf = (key: string) => switching.board.activeOf(key);
+  const deps = { config, declarations, activeOf, dataDir, instanceId, clock, random, log };
   const providers = await createProviders(deps);
   const events = createEventBus({
     now: clock.wallMs,
@@ -151,8 +160,17 @@ async function build(base: Base): Promise<Program> {
     hold: config.hold,
     showAppOutput: config.showAppOutput,
     isStopping: base.isStopping,
+    admin: files.admin,
+    verboseErrors: config.insight.verboseErrors,
+    whyKept: (app) => switching.board.whyAwake(app),
+    onApps: () => attendApps(core, switching.board),
   });
-  return Object.assign(live, { ...base, storage, providers, events, writer, hooks, core });
+  const switching = createSwitching({
+    ...{ config, files, clock, random, log, events, core, providers, live },
+    eventStore: storage.events,
+  });
+  const parts = { storage, providers, events, writer, hooks, core, switching };
+  return Object.assign(live, { ...base, ...parts });
 }
 
 function createHooks(base: Base, events: EventBus): HookRunner {
@@ -183,15 +201,19 @@ function policyOf(
   return policyFor(subject, { ...config, rules: apps.rules });
 }
 
-/** Takes up what an earlier run knew, and asks the providers; a slow one does not hold up the start. */
-async function open({ core, storage, log, clock }: Program): Promise<void> {
+/** Takes up what an earlier run knew. */
+async function restore({ core, storage, log }: Program): Promise<void> {
   const { records, unreadable } = await storage.registry.load();
   for (const { what, why } of unreadable) {
     log.warn({ record: what, reason: why }, "a stored record cannot be read and is left out");
   }
   core.reconciler.restore(records);
+}
+
+/** Asks the providers for the first time; one that is slow holds nobody up for long. */
+async function listFirst({ core, clock }: Program): Promise<void> {
   const listed = core.reconciler.run({ kind: "start", detail: "Paastis started" });
-  await Promise.race([listed, sleep(clock, FIRST_LIST_MS)]);
+  await Promise.race([listed, sleep(clock, FIRST_LISTS_MS)]);
 }
 
 /** Listens until told to stop, then lets what is in flight finish. */
@@ -216,8 +238,14 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     signals.onHangup(() => reload(program)),
     watchConfigFile({ file: program.watchedFile, clock, log, onChange: () => reload(program) }),
   ];
-  sayReady(program, engine);
+  await program.switching.listen(engine);
+  await Promise.race([listFirst(program), signals.toldToStop]);
+  if (!program.isStopping()) {
+    sayReady(program, engine);
+    program.service.ready();
+  }
   await signals.toldToStop;
+  program.service.stopping();
   for (const end of ends) end();
   const limit = config.shutdownTimeoutMs;
   log.info({ inFlight: engine.inFlight, limitMs: limit }, "stopping: what is in flight may finish");
@@ -271,8 +299,14 @@ async function writeActivity({ storage, core, log }: Program): Promise<void> {
   }
 }
 
-/** A broken file changes nothing: what was read before stays. */
 function reload(program: Program): void {
+  program.service.reloading();
+  readAgain(program);
+  program.service.ready();
+}
+
+/** A broken file changes nothing: what was read before stays. */
+function readAgain(program: Program): void {
   const { core, log } = program;
   try {
     program.apps = program.reload();
@@ -296,6 +330,7 @@ async function close(program: Program, toldTwice: Promise<void>): Promise<void> 
   const { core, providers, hooks, storage, writer, log } = program;
   void toldTwice.then(() => hurryUp(providers, log));
   core.unwatch();
+  await program.switching.close();
   const lifecycle = core.lifecycle.close();
   await Promise.all(providers.map((provider) => provider.close()));
   await lifecycle;

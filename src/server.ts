@@ -1,9 +1,12 @@
 /** The story of one request, the same for every engine. */
 
 import type { Activity } from "./activity.ts";
+import type { AdminEntry } from "./admin-entry.ts";
 import { errorAnswer } from "./answers.ts";
-import { type App, addressOf } from "./app.ts";
+import { type App, addressOf, type Target } from "./app.ts";
 import type { Clock } from "./clock.ts";
+import { afterwards, type Doubts } from "./doubts.ts";
+import { type EarlyRequests, FIRST_LISTS_MS } from "./early-requests.ts";
 import type {
   Admission,
   Answer,
@@ -20,7 +23,8 @@ import type { DownAnswer } from "./health.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import type { Completeness } from "./provider-lists.ts";
-import type { Router } from "./router.ts";
+import type { Route, Router } from "./router.ts";
+import { noteAnswer, noteFailure } from "./traffic.ts";
 import type { Gate } from "./wake.ts";
 import { causeOf } from "./wake.ts";
 
@@ -34,11 +38,21 @@ export interface ServerDeps {
   readonly log: Log;
   /** How an app's platform says "down"; `null` for platforms that have no such answer. */
   readonly downAnswerOf: (app: App) => DownAnswer | null;
-  /** Whether something of an app's platform stands before it that may end although the app stays up. */
-  readonly hasOwnProxy: (app: App) => boolean;
+  /** Looks at an app whose answer may be its platform's. */
+  readonly doubts: Doubts;
+  /** Whether somebody else restarts an app in its place, or what stands before it. */
+  readonly isRestartedByOthers: (app: App) => boolean;
   /** Whether all providers have listed their apps once. Until then an unknown app may only be unknown yet. */
   readonly completeness: () => Completeness;
+  /** Whether a provider has answered, or failed to, at least once. */
+  readonly wasAsked: (provider: string) => boolean;
   readonly isStopping: () => boolean;
+  /** Where requests wait for the first lists. */
+  readonly early: EarlyRequests;
+  /** Takes requests for the admin endpoints. */
+  readonly admin: AdminEntry;
+  /** Clients read why a request could not be forwarded, and where to. */
+  readonly verboseErrors: boolean;
 }
 
 /** How often one request may be forwarded anew after its target turned out to be down. */
@@ -61,7 +75,10 @@ export function createServer(deps: ServerDeps): RequestHandler {
     admit: (head) => guarded(deps, head, () => admit(deps, head)),
     answered(exchange, answer, replayable) {
       if (isDownPage(deps, exchange, answer)) return foundDown(deps, exchange, replayable);
+      const doubted = doubt(deps, exchange, { status: answer.status, replayable });
+      if (doubted !== null) return doubted;
       if (exchange.app.state.kind === "unknown") sawUp(deps, exchange);
+      noteAnswer(exchange.app.traffic, answer.status, tallied(exchange));
       return null;
     },
     failed: (exchange, failure) =>
@@ -81,25 +98,68 @@ function release(deps: ServerDeps, { app }: Exchange): void {
 }
 
 function admit(deps: ServerDeps, head: RequestHead): Admission {
+  const forAdmin = deps.admin.admit(head);
+  if (forAdmin !== null) return forAdmin;
   const route = deps.router.match(head.host);
-  if (deps.isStopping()) {
-    return say(deps, head, { code: "shutting_down", why: "it was told to stop" });
-  }
+  const held = isTooEarly(deps, route) ? holdEarly(deps, head, route) : null;
+  return held ?? follow(deps, head, { route });
+}
+
+/** A list is on its way that will say whether there is such an app, or how it is: that is worth a moment. */
+function isTooEarly(deps: ServerDeps, route: Route<App>): boolean {
   switch (route.kind) {
     case "app":
-      return deps.gate.admit(route.app, head);
+      return route.app.state.kind === "unknown" && !deps.wasAsked(route.app.ref.provider);
     case "invalid":
-      return say(deps, head, { code: "invalid_host", why: route.why });
+      return false;
     case "unknown":
-      return say(deps, head, unknownHost(deps, route.label));
+      return deps.completeness() === "starting";
   }
 }
 
-/** Visitors are not told which platform it is, nor what is wrong with it: the log is. */
-const UNKNOWN_YET: Readonly<
-  Record<Completeness, { readonly code: AnswerCode; readonly why: string }>
-> = {
-  complete: { code: "unknown_app", why: "" },
+/**
+ * So long after the start an app that an earlier run knew is not tried where it was then, ms: on this machine somebody
+ * else may listen there by now. A platform that takes longer does not keep anybody from an app that is up.
+ */
+const RESTORED_MS = 1000;
+
+function holdEarly(deps: ServerDeps, head: RequestHead, { kind }: Route<App>): Admission | null {
+  const admittedMs = deps.clock.now();
+  const matched = () => deps.router.match(head.host);
+  return deps.early.hold(head, {
+    untilStartedMs: kind === "app" ? RESTORED_MS : FIRST_LISTS_MS,
+    isTooEarly: () => isTooEarly(deps, matched()),
+    admit: () => guarded(deps, head, () => follow(deps, head, { route: matched(), admittedMs })),
+    release: (exchange) => release(deps, exchange),
+  });
+}
+
+/** @param options.admittedMs when it first came, ms since the epoch; left out: now */
+function follow(
+  deps: ServerDeps,
+  head: RequestHead,
+  options: { readonly route: Route<App>; readonly admittedMs?: number },
+): Admission {
+  const { route, admittedMs } = options;
+  if (deps.isStopping()) return say(deps, head, STOPPING);
+  switch (route.kind) {
+    case "app":
+      return deps.gate.admit(route.app, head, admittedMs);
+    case "invalid":
+      return say(deps, head, { code: "invalid_host", why: route.why });
+    case "unknown":
+      return say(deps, head, unknownHost(deps.completeness(), route.label));
+  }
+}
+
+/** What Paastis says itself. Visitors are not told which platform it is, nor what is wrong with it: the log is. */
+interface Words {
+  readonly code: AnswerCode;
+  readonly why: string;
+}
+
+const STOPPING: Words = { code: "shutting_down", why: "it was told to stop" };
+const UNKNOWN_YET: Readonly<Record<Exclude<Completeness, "complete">, Words>> = {
   starting: { code: "starting", why: "not every provider has been asked for its apps yet" },
   stuck: {
     code: "apps_unknown",
@@ -107,22 +167,14 @@ const UNKNOWN_YET: Readonly<
   },
 };
 
-function unknownHost(
-  deps: ServerDeps,
-  label: string | null,
-): { readonly code: AnswerCode; readonly why: string } {
-  const { code, why: notYet } = UNKNOWN_YET[deps.completeness()];
-  if (code !== "unknown_app") return { code, why: notYet };
+function unknownHost(completeness: Completeness, label: string | null): Words {
+  if (completeness !== "complete") return UNKNOWN_YET[completeness];
   const why =
     label === null ? "an address names no app" : `there is no app with the key "${label}"`;
   return { code: "unknown_app", why };
 }
 
-function say(
-  deps: ServerDeps,
-  head: RequestHead,
-  what: { readonly code: AnswerCode; readonly why: string; readonly app?: App },
-): Decision {
+function say(deps: ServerDeps, head: RequestHead, what: Words & { readonly app?: App }): Decision {
   const retryAfterMs = RETRY_AFTER_MS[what.code];
   const answer: Answer = errorAnswer({
     code: what.code,
@@ -137,6 +189,7 @@ function say(
 
 /** Whether the platform speaks rather than the app, and says that the app is down. */
 function isDownPage(deps: ServerDeps, { app }: Exchange, answer: AnswerHead): boolean {
+  if (deps.admin.isOurs(app)) return false;
   return deps.downAnswerOf(app)?.(answer.status, answer.header, app.ref.id) === true;
 }
 
@@ -148,6 +201,30 @@ function foundDown(deps: ServerDeps, exchange: Exchange, replayable: boolean): A
   // It cannot be sent again, but whoever sent it can come back: the platform's page would not say so.
   if (!replayable) return wakingInstead(deps, exchange);
   return deps.gate.readmit(exchange);
+}
+
+/** What took its time already is not asked for twice. */
+const TOOK_LONG = 504;
+
+/**
+ * Nobody can tell whether the platform has said that: a request that can be sent once more waits for a look, and others
+ * are passed on meanwhile.
+ */
+function doubt(
+  deps: ServerDeps,
+  exchange: Exchange,
+  { status, replayable }: { readonly status: number; readonly replayable: boolean },
+): Admission | null {
+  const { app, target, head } = exchange;
+  if (deps.admin.isOurs(app) || exchange.failures >= FAILURES_MAX) return null;
+  const looking = deps.doubts.look(app, status)?.then((isDown) => {
+    if (isDown) deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  });
+  if (looking === undefined || !replayable || status === TOOK_LONG) return null;
+  return afterwards(looking, {
+    admit: () => guarded(deps, head, () => deps.gate.readmit(exchange)),
+    leave: () => deps.activity.end(app),
+  });
 }
 
 function wakingInstead(deps: ServerDeps, { app, head }: Exchange): Admission {
@@ -162,14 +239,39 @@ function sawUp({ lifecycle }: ServerDeps, { app, target }: Exchange): void {
 
 function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Admission {
   const { app, target, head } = exchange;
+  noteForwardFailure(deps, exchange, failure);
+  if (deps.admin.isOurs(app)) return sayFailed(deps, exchange, failure);
   if (failure.kind === "unreachable") deps.lifecycle.targetIsDown(app, target, causeOf(head));
   if (mayTryAgain(deps, exchange, failure)) return deps.gate.readmit(exchange);
+  return sayFailed(deps, exchange, failure);
+}
+
+/** A request is one outcome, however often it was sent. */
+function tallied({ failures, target }: Exchange): Target | null {
+  return failures === 0 ? target : null;
+}
+
+/** That the client left says nothing about the target; and what we ourselves lack or end does not either. */
+function noteForwardFailure({ clock }: ServerDeps, exchange: Exchange, failure: ForwardFailure) {
+  const { app, target } = exchange;
+  if (failure.kind === "exhausted" || failure.kind === "retired") return;
+  const { kind, message } = failure;
+  const facts = { code: `upstream_${kind}`, message, target: addressOf(target), atMs: clock.now() };
+  noteFailure(app.traffic, tallied(exchange), facts);
+}
+
+function sayFailed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Decision {
+  const { app, target, head } = exchange;
   deps.activity.end(app);
   const code: AnswerCode = `upstream_${failure.kind}`;
-  // Where the app runs is for the log: visitors need not know our ports.
-  const fields = { app: app.key, code, reason: failure.message, target: addressOf(target) };
+  const address = addressOf(target);
+  const fields = { app: app.key, code, reason: failure.message, target: address };
   deps.log.warn(fields, "could not be forwarded");
-  return say(deps, head, { code, why: WHY[failure.kind], app });
+  // Where the app runs is for the log: visitors need not know our ports.
+  const more = deps.verboseErrors ? ` (${address}: ${failure.message})` : "";
+  const decision = say(deps, head, { code, why: WHY[failure.kind] + more, app });
+  if (decision.kind === "answer") noteAnswer(app.traffic, decision.answer.status, null);
+  return decision;
 }
 
 /** What visitors are told; the log has the details. */
@@ -177,6 +279,7 @@ const WHY: Readonly<Record<ForwardFailure["kind"], string>> = {
   unreachable: "no connection could be made",
   broken: "the connection ended before there was an answer",
   timeout: "it took too long",
+  retired: "it was still with the old version when its time was over",
   exhausted: "too many connections are open",
 };
 
@@ -184,9 +287,11 @@ const WHY: Readonly<Record<ForwardFailure["kind"], string>> = {
 function mayTryAgain(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): boolean {
   const { app, failures } = exchange;
   if (!failure.replayable || failures >= FAILURES_MAX) return false;
-  if (failure.kind === "unreachable") return true;
+  if (failure.kind === "unreachable" || failure.kind === "retired") return true;
   if (failure.kind !== "broken") return false;
-  return app.state.kind !== "awake" || (failures === 0 && deps.hasOwnProxy(app));
+  if (app.state.kind !== "awake" || addressOf(app.state.target) !== addressOf(exchange.target))
+    return true;
+  return failures === 0 && deps.isRestartedByOthers(app);
 }
 
 /** A mistake of ours is answered and logged under one reference; it never ends the program. */

@@ -39,6 +39,14 @@ export function text(allowed: string): Parser<string> {
   return { allowed, parse: accept };
 }
 
+/** A path of a URL, as a request names it. */
+export function path(): Parser<string> {
+  return {
+    allowed: "a path that begins with /",
+    parse: (value) => (/^\/[^\s#]*$/.test(value) ? accept(value) : refuse()),
+  };
+}
+
 /** A whole number between two bounds, both included. */
 export function wholeNumber(min: number, max: number): Parser<number> {
   return {
@@ -161,38 +169,29 @@ export function oneOf<const T extends string>(
 }
 
 /** Several words, separated by commas; each counts once, in the order given. */
-export function someOf<const T extends string>(
-  words: readonly T[],
-  later: readonly string[] = [],
-): Parser<readonly T[]> {
-  const one = oneOf(words, later);
+export function someOf<const T extends string>(words: readonly T[]): Parser<readonly T[]> {
+  const one = oneOf(words);
   return {
     allowed: `one or several of ${words.join(", ")}, separated by commas`,
     parse(value) {
       const parts = splitList(value.toLowerCase());
       const wrong = parts.filter((part) => !one.parse(part).ok);
-      if (wrong.length > 0) return refuse(whyNone(wrong, words, later));
+      if (wrong.length > 0) return refuse(whyNone(wrong, words));
       const chosen = parts.flatMap((part) => words.find((word) => word === part) ?? []);
       return chosen.length === 0 ? refuse() : accept([...new Set(chosen)]);
     },
   };
 }
 
-function whyNone(
-  wrong: readonly string[],
-  words: readonly string[],
-  later: readonly string[],
-): string {
+function whyNone(wrong: readonly string[], words: readonly string[]): string {
   const [first = "", ...others] = wrong;
   if (others.length > 0) {
     const each = wrong.map((word) => {
-      if (later.includes(word)) return `"${word}" (not yet)`;
       const meant = nearestWord(word, words);
       return meant === null ? `"${word}"` : `"${word}" (${meant}?)`;
     });
     return `${each.join(", ")} are none of them`;
   }
-  if (later.includes(first)) return `this version cannot do "${first}" yet`;
   const meant = nearestWord(first, words);
   return `"${first}" is none of them${meant === null ? "" : `: did you mean ${meant}?`}`;
 }

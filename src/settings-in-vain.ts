@@ -81,6 +81,11 @@ function ofOthers(config: Config, given: ReadonlySet<string>): string[] {
   if (given.has("UPSTREAM_KEEPALIVE_MSECS") && !upstream.keepAlive) {
     doubts.push("UPSTREAM_KEEPALIVE_MSECS has no effect: UPSTREAM_KEEPALIVE is off");
   }
+  if (given.has("ROUTING_SYSTEM_API_TOKEN") && config.admin.systemToken === null) {
+    const off =
+      "ROUTING_SYSTEM_API_ENABLED is off: what is sent to the system API goes to the apps";
+    doubts.push(`ROUTING_SYSTEM_API_TOKEN has no effect: ${off}, with the token`);
+  }
   // Its other name, REDIS_URL, is there for others too.
   if (given.has("REGISTRY_REDIS_URL") && String(registryType) !== "redis") {
     doubts.push(`REGISTRY_REDIS_URL has no effect: REGISTRY_TYPE is ${registryType}`);
@@ -116,12 +121,17 @@ function subjectsOf({ pattern, settings }: Rule, { apps }: AppsConfig): readonly
 function ofApp(app: Declaration): string[] {
   const where = `apps.${app.key}`;
   const doubts: string[] = [];
-  if (app.provider === "http" && app.settings.maxIdleMinutes !== undefined) {
+  if (app.provider !== "process" && app.settings.maxIdleMinutes !== undefined) {
     doubts.push(`${where}.app_max_idle_time has no effect: the app sleeps by itself, or never`);
+  }
+  if (app.provider === "http" && app.settings.switching !== undefined) {
+    doubts.push(`${where}.switch has no effect: only apps of process and ports are switched`);
   }
   if (speaksTls(app)) return doubts;
   const why =
-    app.provider === "process" ? "a process is not reached by https" : "no target is https";
+    app.provider === "http"
+      ? "no target is https"
+      : "an app of this machine is not reached by https";
   return [
     ...doubts,
     ...tlsKeysOf(app.settings).map((key) => noEffect([`${where}.${key}`], `: ${why}`)),

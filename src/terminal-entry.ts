@@ -46,6 +46,14 @@ const EVENT_LOOKS: Readonly<Record<string, Look>> = {
   APP_STOP_VETOED: ["●", "stays awake", "busy"],
   APP_CRASHED: ["✖", "crashed", "bad"],
   APP_SWITCHED: ["⇄", "switched", "good"],
+  APP_SWITCH_REFUSED: ["✖", "not switched", "bad"],
+  APP_ROLLED_BACK: ["⇄", "switched back", "bad"],
+  APP_ROLLBACK_FAILED: ["✖", "no return", "bad"],
+  APP_DRAINED: ["○", "drained", "quiet"],
+  APP_UNHEALTHY: ["▲", "not healthy", "bad"],
+  APP_HEALTHY: ["●", "healthy", "good"],
+  APP_PAUSED: ["‖", "paused", "busy"],
+  APP_RESUMED: ["●", "resumed", "good"],
   HOOK_FAILED: ["▲", "hook failed", "busy"],
 };
 

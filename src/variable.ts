@@ -16,6 +16,8 @@ export interface Variable<T> {
   readonly defaultText: string;
   /** It must be set. */
   readonly required: boolean;
+  /** The variable that makes it needless; `null`: none. */
+  readonly unless: string | null;
   /** Its value may hold a secret and never appears in a message. */
   readonly secret: boolean;
   /** Other programs know it too: commands that Paastis runs inherit it, and only a named provider needs it right. */
@@ -32,6 +34,7 @@ export function variable<T>(
     aliases: [],
     flag: null,
     required: false,
+    unless: null,
     secret: false,
     isShared: false,
     defaultText: row.fallback === null ? "none" : `\`${String(row.fallback)}\``,

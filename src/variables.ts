@@ -1,6 +1,7 @@
 /** The table of environment variables: names, defaults, what is allowed, and what each is for. */
 
 import { PROVIDER_NAMES, type ProviderName } from "./config.ts";
+import { EVENT_VARIABLES } from "./event-variables.ts";
 import { PROVIDER_VARIABLES } from "./provider-variables.ts";
 import {
   addressRanges,
@@ -19,10 +20,10 @@ import {
   text,
   wholeNumber,
 } from "./setting-parsers.ts";
+import { SWITCH_VARIABLES } from "./switch-variables.ts";
+import { SYSTEM_VARIABLES } from "./system-variables.ts";
 import { type Variable, variable } from "./variable.ts";
 
-/** Words that are planned, so that they get a better answer than a typing mistake. */
-const LATER_PROVIDERS = ["ports"];
 const COUNT_MAX = 1_000_000;
 /** More than any server takes; a head is in memory as a whole. */
 const HEAD_BYTES_MAX = 1024 * 1024;
@@ -31,10 +32,10 @@ const HEAD_BYTES_MAX = 1024 * 1024;
 export const VARIABLES = {
   providers: variable<readonly ProviderName[]>({
     name: "PROVIDER_NAME",
-    parser: someOf(PROVIDER_NAMES, LATER_PROVIDERS),
+    parser: someOf(PROVIDER_NAMES),
     fallback: [],
-    defaultText: "none",
     required: true,
+    unless: "INITIAL_TARGET_PORT",
     doc: "The providers whose apps are looked after, one or several.",
   }),
   ...PROVIDER_VARIABLES,
@@ -53,6 +54,8 @@ export const VARIABLES = {
     fallback: 3000,
     doc: "The port to listen on; 0: any free one.",
   }),
+  ...SWITCH_VARIABLES,
+  ...SYSTEM_VARIABLES,
   configFile: variable<string | null>({
     name: "PAASTIS_CONFIG",
     flag: "--config",
@@ -108,13 +111,7 @@ export const VARIABLES = {
     secret: true,
     doc: "The Redis server of a `redis` registry; unused otherwise.",
   }),
-  eventsStoreType: variable<"sqlite" | "in-memory" | null>({
-    name: "EVENTS_STORE_TYPE",
-    parser: oneOf(["sqlite", "in-memory"], ["postgres"]),
-    fallback: null,
-    defaultText: "as `REGISTRY_TYPE`",
-    doc: "Where events are kept.",
-  }),
+  ...EVENT_VARIABLES,
   hookBeforeStart: hook(
     "HOOKS_BEFORE_START",
     "before an app is woken; when it fails, so does the wake",
@@ -242,7 +239,7 @@ export const VARIABLES = {
   upstreamKeepAliveMs: variable({
     name: "UPSTREAM_KEEPALIVE_MSECS",
     parser: milliseconds(1),
-    fallback: 4000,
+    fallback: 1000,
     doc: "How long a connection to an app is kept unused, in milliseconds: less than the app keeps it.",
   }),
   upstreamSocketsMax: variable({

@@ -79,6 +79,43 @@ test("config: the event store follows the registry unless it is told otherwise",
   ).toBe("sqlite");
 });
 
+const POSTGRES = { EVENTS_STORE_TYPE: "postgres" };
+
+test("config: events in Postgres need a URL that is one, and no part of it is in a message", () => {
+  using there = folder();
+  const allowed = "a URL such as postgres://user:password@host:5432/database";
+  expect(problemsOf(there.path, POSTGRES)).toEqual([
+    `DATABASE_URL is required with EVENTS_STORE_TYPE=postgres: set it to ${allowed}`,
+  ]);
+  const wrong = {
+    "mysql://me:s3cret@db/x": "it is one of another kind",
+    "postgres://me:s3/cret@db/x": "characters such as",
+    "postgres://me:s3%cret@db/x": "% stands before two hexadecimal digits",
+    "postgres://me:s3cret@db/x?sslmode=strict": "sslmode must be one of disable, allow",
+    "postgres://me:s3cret@one:5432,two:5432/x": "characters such as",
+  };
+  for (const [url, why] of Object.entries(wrong)) {
+    const [problem = "", ...others] = problemsOf(there.path, { ...POSTGRES, DATABASE_URL: url });
+    expect(problem).toStartWith(`DATABASE_URL must be ${allowed}, with EVENTS_STORE_TYPE=postgres`);
+    expect(problem).toContain(why);
+    expect(problem).not.toContain("cret");
+    expect(others).toEqual([]);
+  }
+});
+
+test("config: an app's DATABASE_URL of any kind is its own, unless events go there", () => {
+  using there = folder();
+  const url = "mysql://me:s3cret@db/x";
+  const { config, warnings } = usable(there.path, { DATABASE_URL: url });
+  expect([config.eventsDatabase, warnings]).toEqual([null, []]);
+  expect(config.childEnvironment.DATABASE_URL).toBe(url);
+  const ours = { ...POSTGRES, DATABASE_URL: "postgresql://me:s3%2Fcret@db/x" };
+  const { config: taken, given } = usable(there.path, ours);
+  expect(taken.eventsDatabase).toMatchObject({ host: "db", port: 5432, password: "s3/cret" });
+  expect(taken.childEnvironment.DATABASE_URL).toBeUndefined();
+  expect(JSON.stringify([...given])).not.toContain("cret");
+});
+
 test("config: problems of flags, environment, .env and file come together", () => {
   using there = folder({
     "paastis.yml": "ruls: []\nfoo: 1\n",
@@ -393,7 +430,7 @@ apps:
     const verify = "tls_verify: false }";
     writeFileSync(join(there.path, "paastis.yml"), APPS.replaceAll(" }", `, ${verify}`));
     expect(usable(there.path).warnings).toEqual([
-      "apps.own.tls_verify has no effect: a process is not reached by https",
+      "apps.own.tls_verify has no effect: an app of this machine is not reached by https",
       "apps.plain.tls_verify has no effect: no target is https",
     ]);
   });

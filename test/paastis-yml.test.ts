@@ -207,7 +207,11 @@ describe("paastis.yml: problems of apps", () => {
     ["targets: [http://a]; command: x", "apps.shop has both command and targets", 1],
     ["port: 80", "apps.shop needs `command` (Paastis starts and stops it) or `targets`", 1],
     ["provider: process", "apps.shop needs `command` (provider process)", 1],
-    ["provider: docker", 'apps.shop.provider must be one of process, http: it is "docker"', 1],
+    [
+      "provider: docker",
+      'apps.shop.provider must be one of process, ports, http: it is "docker"',
+      1,
+    ],
     ["comand: x", "apps.shop.comand is not a known key: did you mean command?", 1],
     ["command: x; app_name: y", "apps.shop.app_name is not a known key", 1],
     ["command: [x]", "apps.shop.command must be a shell command: it is a list", 1],
@@ -402,7 +406,20 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
 test("paastis.yml: a rule names one of the providers there are, and no other", () => {
   const { problems } = ruleOf("provider: podman");
   expect(problems).toHaveLength(1);
-  expect(problems[0]).toStartWith("line 3: rules[0].provider must be one of process, http");
+  expect(problems[0]).toStartWith("line 3: rules[0].provider must be one of process, ports, http");
   // Beside a command it says what the app is; that is no setting.
   expect(appOf("provider: process; command: x").apps.apps[0]?.settings).toEqual({});
+});
+
+test.each([
+  [
+    "0",
+    "rules[0].switch.health_timeout must be a number of seconds above 0, at most 86400: it is 0",
+  ],
+  ["0.001", null],
+])("paastis.yml: a health gate of %s seconds", (seconds, problem) => {
+  const { problems } = ruleOf(`switch: { health_timeout: ${seconds} }`);
+  expect(problems.map((text) => text.replace(/^line \d+: /, ""))).toEqual(
+    problem === null ? [] : [problem],
+  );
 });
