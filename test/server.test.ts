@@ -73,6 +73,7 @@ describe("hosts", () => {
       throw new Error("not yet");
     };
     const admit = () => summaryOf(world.core.handler.admit(headFor("shop")));
+    await world.clock.advance(5000);
     expect(admit()).toBe("503 starting, again after 2 s");
     await world.core.reconciler.run({ kind: "start", detail: "start" });
     expect(admit()).toBe("503 apps_unknown, again after 30 s");
@@ -143,6 +144,7 @@ describe("leases", () => {
     ["broken", false, "502 upstream_broken"],
     ["timeout", true, "504 upstream_timeout"],
     ["timeout", false, "504 upstream_timeout"],
+    ["retired", false, "504 upstream_retired"],
   ];
   for (const [kind, replayable, expected] of failures) {
     const twice = replayable ? "can" : "cannot";
@@ -177,7 +179,7 @@ describe("leases", () => {
   });
 
   test("server: what broke at a proxy of the platform's own is sent once more, and not twice", async () => {
-    const provider = createStubProvider({ hasOwnProxy: true });
+    const provider = createStubProvider({ isRestartedByOthers: true });
     const { app, admit, handler } = await servingWorld({ providers: [provider] });
     const failure = { kind: "broken", replayable: true, message: "reset" } as const;
     const once = handler.failed(exchangeOf(admit("shop")), { ...failure, replayable: false });

@@ -2,6 +2,7 @@
 
 import type { App, Policy } from "../../src/app.ts";
 import { targetOf } from "../../src/app.ts";
+import { createTraffic } from "../../src/traffic.ts";
 
 /** What apps are said to have been seen first, and to be as they are since; ms since the epoch. */
 export const SAMPLE_START_MS = 1_700_000_000_000;
@@ -43,6 +44,8 @@ export function sampleApp(key = "shop", changes: Partial<App> = {}): App {
     idleSinceMs: SAMPLE_START_MS,
     lastUsedMs: null,
     wakeHistoryMs: [],
+    pause: null,
+    traffic: createTraffic(),
     links: [],
     linkedFrom: [],
     ...changes,

@@ -11,6 +11,7 @@ import type {
   RequestHead,
 } from "../../src/engines/engine.ts";
 import { ANSWER_CODES } from "../../src/errors.ts";
+import { createTraffic } from "../../src/traffic.ts";
 
 export interface ScriptedHandler extends RequestHandler {
   /** Exchanges handed out and not handed back. */
@@ -142,6 +143,8 @@ function appOf(policy: Partial<Policy>): App {
     idleSinceMs: 0,
     lastUsedMs: null,
     wakeHistoryMs: [],
+    pause: null,
+    traffic: createTraffic(),
     links: [],
     linkedFrom: [],
   };

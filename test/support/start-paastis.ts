@@ -19,7 +19,7 @@ export interface RunningPaastis extends AsyncDisposable {
   readonly folder: string;
   readonly port: number;
   readonly pid: number;
-  /** From the call to spawn until the port was known, ms. */
+  /** From the call to spawn until it said that it listens, ms. */
   readonly startedInMs: number;
   readonly lines: readonly LogLine[];
   /** Sends a request for an app, by its key. */
@@ -78,6 +78,7 @@ export async function startPaastis(options: {
     stdout: "pipe",
     stderr: "inherit",
   });
+  const tie = tieToUs(child.pid);
   const lines: LogLine[] = [];
   const waiting = new Set<() => void>();
   const reading = readLines(child.stdout, (line) => {
@@ -86,6 +87,7 @@ export async function startPaastis(options: {
   });
   const ended = reading.then(async () => {
     await child.exited;
+    tie.kill("SIGKILL");
     for (const look of [...waiting]) look();
     return child.signalCode ?? child.exitCode ?? -1;
   });
@@ -110,7 +112,11 @@ export async function startPaastis(options: {
     }
   }
 
-  const listening = await untilLine((line) => typeof line.address === "string");
+  /** The first lists have been tried by then, or 5 s have passed. */
+  const listening = await untilLine((line) => typeof line.address === "string").catch((error) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
   const startedInMs = performance.now() - startedMs;
   const port = Number(new URL(String(listening.address)).port);
   return {
@@ -139,6 +145,12 @@ export async function startPaastis(options: {
       }
     },
   };
+}
+
+/** Ends a child should the tests be killed, however that is done: the pipe from here breaks then. */
+function tieToUs(pid: number) {
+  const script = `read -r _; kill -TERM ${pid}; sleep 5; kill -KILL ${pid}`;
+  return Bun.spawn(["sh", "-c", script], { stdin: "pipe", stdout: "ignore", stderr: "ignore" });
 }
 
 async function readLines(

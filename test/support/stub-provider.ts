@@ -31,12 +31,12 @@ export function createStubProvider(
     readonly sleepAfterFailedWake?: boolean;
     readonly listsDeclaredApps?: boolean;
     readonly listHasState?: boolean;
-    readonly hasOwnProxy?: boolean;
+    readonly isRestartedByOthers?: boolean;
     readonly isDownAnswer?: Provider["isDownAnswer"];
   } = {},
 ): StubProvider {
   const { name = "stub", watches = true, sleepAfterFailedWake = false, isDownAnswer } = options;
-  const { listsDeclaredApps = true, listHasState = true, hasOwnProxy = false } = options;
+  const { listsDeclaredApps = true, listHasState = true, isRestartedByOthers = false } = options;
   const up = new Set<string>();
   const ids = new Set<string>();
   const calls: string[] = [];
@@ -78,7 +78,7 @@ export function createStubProvider(
       wakeTimeoutMs: 20_000,
       sleepTimeoutMs: 10_000,
       sleepAfterFailedWake,
-      hasOwnProxy,
+      isRestartedByOthers,
     },
     up,
     ids,
