@@ -13,6 +13,7 @@ import {
   saveThenSwap,
   sawWhat,
 } from "./switch.ts";
+import { statusesText } from "./switch-answers.ts";
 import type { Desk, Running, SwitchContext, SwitchOutcome } from "./switch-context.ts";
 import { NEW_VERSION, tell, upAddress } from "./switch-context.ts";
 import { type GateResult, passGate } from "./switch-gate.ts";
@@ -135,10 +136,11 @@ function notHealthy(
 ): SwitchOutcome {
   const { context, desk } = deployment;
   const { version, gate, end } = seen;
-  const { path, timeoutMs } = context.policyOf(desk.app).gate;
+  const { path, timeoutMs, statuses } = context.policyOf(desk.app).gate;
+  const wanted = statusesText(statuses);
   const why =
     end === null
-      ? `The new version did not respond with 2xx at ${path} within ${durationText(timeoutMs)}`
+      ? `The new version did not respond with ${wanted} at ${path} within ${durationText(timeoutMs)}`
       : `The new version ${end}, before it was healthy at ${path}`;
   const { last, looks } = gate;
   tellRefused(deployment, end === null ? `${why}: ${sawWhat(last)}` : why, {
