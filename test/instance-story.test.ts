@@ -32,7 +32,9 @@ test("instances: two on one machine live and die on their own", async () => {
   await using machine = instanceMachine();
   const succeed = async (...args: readonly string[]) => {
     const { out, err, status } = await machine.run(args);
-    expect({ args, err, status }).toEqual({ args, err: "", status: 0 });
+    // Where this checkout lies, a real systemd might not see the executable: the stand-in does.
+    const said = err.replace(/^Warning: .* hide it: .*\n/, "");
+    expect({ args, said, status }).toEqual({ args, said: "", status: 0 });
     return out;
   };
   await succeed("init");

@@ -151,9 +151,10 @@ describe.concurrent("clever-cloud, besides", () => {
     await paastis.untilEvent("fragile-app", "APP_STOP_CANCELLED");
     const from = fake.count("summary");
     await eventually("three sweeps", () => fake.count("summary") >= from + 3);
-    expect(paastis.events("fragile-app").filter((name) => name.startsWith("APP_STOP"))).toEqual([
-      "APP_STOP_CANCELLED",
-    ]);
+    // The first may have been called off by the visit.
+    const stops = paastis.events("fragile-app").filter((name) => name.startsWith("APP_STOP"));
+    expect(stops.filter((name) => name !== "APP_STOP_CANCELLED")).toEqual([]);
+    expect(stops.length).toBeLessThanOrEqual(2);
     expect(fake.count("stop")).toBe(0);
     expect(fake.violations).toEqual([]);
   });
