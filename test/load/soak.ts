@@ -39,8 +39,8 @@ const WARM_UP_SECONDS = 5;
  */
 const GROWTH_MAX_BYTES = 32 * 1_048_576;
 
-/** The listener. */
-const SOCKETS_AT_REST = 1;
+/** Those that listen: for clients, and for admin requests. */
+const SOCKETS_AT_REST = 2;
 
 /** After failures in a row an app is tried again within a minute, and then needs a moment to start, ms. */
 const LONGEST_PAUSE_MS = 90_000;
