@@ -1,8 +1,6 @@
 /** The part of the composition root for switches and admin endpoints. */
 
-import { createAdminApp } from "./admin/app.ts";
 import { type AdminListener, listenForAdmin } from "./admin/listen.ts";
-import { createSystemApp, isSystemRequest } from "./admin/system-app.ts";
 import type { App } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { AdminConfig, AppsConfig, Config } from "./config.ts";
@@ -61,18 +59,21 @@ export function createSwitching(deps: SwitchingDeps): Switching {
     onPause: (app) => core.gate.resumed(app),
     carrier: () => engine?.carrier ?? null,
   });
-  const admin = createAdminApp({
-    switchboard: board,
-    apps: () => core.table.all(),
-    findApp: (key) => core.table.byKey(key),
-    soleApp: config.admin.soleApp,
-    policyOf,
-    ownPort: () => engine?.port ?? null,
-    now: clock.now,
-    startedMs: clock.now(),
-    isFast: config.insight.isFast,
-    upstreamSockets: () => (config.insight.showsUpstream ? (engine?.upstreamSockets ?? 0) : null),
-    log,
+  const admin = whenAsked(async () => {
+    const { createAdminApp } = await import("./admin/app.ts");
+    return createAdminApp({
+      switchboard: board,
+      apps: () => core.table.all(),
+      findApp: (key) => core.table.byKey(key),
+      soleApp: config.admin.soleApp,
+      policyOf,
+      ownPort: () => engine?.port ?? null,
+      now: clock.now,
+      startedMs: clock.now(),
+      isFast: config.insight.isFast,
+      upstreamSockets: () => (config.insight.showsUpstream ? (engine?.upstreamSockets ?? 0) : null),
+      log,
+    });
   });
   const handle = config.admin.systemToken === null ? admin : withSystemApi(deps, admin);
   return {
@@ -113,22 +114,36 @@ async function listenAt(
   }
 }
 
+type Answering = (request: Request) => Promise<Response>;
+
+/** Made with the first request: to load the framework takes a fifth of the time that a whole start needs. */
+function whenAsked(make: () => Promise<Answering>): Answering {
+  let made: Promise<Answering> | null = null;
+  return async (request) => {
+    made ??= make();
+    return await (await made)(request);
+  };
+}
+
 /** One socket for both: their paths differ. */
 function withSystemApi(
   { clock, core, eventStore, log }: SwitchingDeps,
-  admin: (request: Request) => Promise<Response>,
-): (request: Request) => Promise<Response> {
+  admin: Answering,
+): Answering {
   const { table, reconciler } = core;
-  const system = createSystemApp({
-    apps: table.known,
-    isReachable: (app) => table.byKey(app.key) === app,
-    factsOf: reconciler.factsOf,
-    forget: reconciler.forget,
-    events: eventStore,
-    now: clock.now,
-    log,
+  return whenAsked(async () => {
+    const { createSystemApp, isSystemRequest } = await import("./admin/system-app.ts");
+    const system = createSystemApp({
+      apps: table.known,
+      isReachable: (app) => table.byKey(app.key) === app,
+      factsOf: reconciler.factsOf,
+      forget: reconciler.forget,
+      events: eventStore,
+      now: clock.now,
+      log,
+    });
+    return (request) => (isSystemRequest(request) ? system(request) : admin(request));
   });
-  return (request) => (isSystemRequest(request) ? system(request) : admin(request));
 }
 
 /** Tells the switchboard which apps there are. */
