@@ -190,7 +190,7 @@ export interface ReferenceBody {
 
 /** Names of fields that must not stand in trailers, as far as the fuzzers make any. */
 const NO_TRAILER =
-  /^(?:host|content-length|transfer-encoding|connection|trailer|cookie|x-forwarded-for)$/i;
+  /^(?:(?:x-)?host|content-length|transfer-encoding|connection|trailer|cookie|x-forwarded-for)$/i;
 
 /** A chunked body. */
 export function referenceChunks(text: string, limits: ChunkLimits): Reference<ReferenceBody> {
