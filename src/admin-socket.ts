@@ -4,14 +4,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-
-/** The longest path that a socket's address has room for (Linux, unix(7): `sun_path` without its zero), in bytes. */
-export const SOCKET_BYTES_MAX = 107;
-
-/** Whether a socket's address has room for the path. */
-export function fitsSocket(path: string): boolean {
-  return Buffer.byteLength(path) <= SOCKET_BYTES_MAX;
-}
+import { fitsSocket } from "./socket-path.ts";
 
 /** The first place. @param dataDir absolute */
 export function socketIn(dataDir: string): string {

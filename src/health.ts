@@ -77,6 +77,7 @@ const TROUBLES: Readonly<Record<string, string>> = {
   ENOTFOUND: "the name has no address",
   ENOENT: "there is no socket yet",
   EACCES: "permission denied: may Paastis use the socket?",
+  Malformed_HTTP_Response: "it does not speak HTTP",
   EAGAIN: "too many wait for it to accept connections",
   CERT_HAS_EXPIRED: "its certificate has expired",
   DEPTH_ZERO_SELF_SIGNED_CERT: NOBODY_VOUCHES,
@@ -87,9 +88,10 @@ const TROUBLES: Readonly<Record<string, string>> = {
 };
 
 /** Those of them that something has, which takes connections otherwise. */
-const REACHED: ReadonlySet<string> = new Set(["ECONNRESET", "EAGAIN"]);
+const REACHED: ReadonlySet<string> = new Set(["ECONNRESET", "EAGAIN", "Malformed_HTTP_Response"]);
 
-function connectionTrouble(error: unknown): Pick<ProbeResult, "saw" | "isUnreachable"> {
+/** What an attempt to ask a target came to, in words about the app. @param error what the runtime threw */
+export function connectionTrouble(error: unknown): Pick<ProbeResult, "saw" | "isUnreachable"> {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const saw = TROUBLES[code];
   if (saw === undefined) return { saw: messageOf(error) };

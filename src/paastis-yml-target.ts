@@ -3,12 +3,11 @@
 import { resolve } from "node:path";
 import { type Target, targetOf } from "./app.ts";
 import { show } from "./check-shape.ts";
+import { fitsSocket, SOCKET_BYTES_MAX } from "./socket-path.ts";
 
 /** A target, or a sentence that begins with "must". */
 export type TargetReading = { readonly target: Target } | { readonly problem: string };
 
-/** The longest path that a socket's address has room for (Linux, unix(7): `sun_path` without its zero). */
-const SOCKET_PATH_BYTES_MAX = 107;
 const UNIX = "unix:";
 
 /** @param folder absolute; a relative path of a socket counts from here */
@@ -29,10 +28,9 @@ function readSocket(given: string, folder: string): TargetReading {
     return { problem: `must be unix: and the path of a socket: it is ${show(UNIX + given)}` };
   }
   const path = resolve(folder, given);
-  const bytes = Buffer.byteLength(path);
-  if (bytes > SOCKET_PATH_BYTES_MAX) {
-    const limit = `must be the path of a socket of at most ${SOCKET_PATH_BYTES_MAX} bytes`;
-    return { problem: `${limit}: ${path} has ${bytes}` };
+  if (!fitsSocket(path)) {
+    const limit = `must be the path of a socket of at most ${SOCKET_BYTES_MAX} bytes`;
+    return { problem: `${limit}: ${path} has ${Buffer.byteLength(path)}` };
   }
   return { target: targetOf(UNIX + path) };
 }

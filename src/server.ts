@@ -75,8 +75,10 @@ export function createServer(deps: ServerDeps): RequestHandler {
     admit: (head) => guarded(deps, head, () => admit(deps, head)),
     answered(exchange, answer, replayable) {
       if (isDownPage(deps, exchange, answer)) return foundDown(deps, exchange, replayable);
-      const doubted = doubt(deps, exchange, { status: answer.status, replayable });
-      if (doubted !== null) return doubted;
+      if (answer.status >= 500) {
+        const doubted = doubt(deps, exchange, { status: answer.status, replayable });
+        if (doubted !== null) return doubted;
+      }
       if (exchange.app.state.kind === "unknown") sawUp(deps, exchange);
       noteAnswer(exchange.app.traffic, answer.status, tallied(exchange));
       return null;

@@ -2,11 +2,12 @@
 
 import { type Stats, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { fitsSocket, SOCKET_BYTES_MAX, socketIn } from "./admin-socket.ts";
+import { socketIn } from "./admin-socket.ts";
 import { targetOf } from "./app.ts";
 import type { Config, PortsDeclaration } from "./config.ts";
 import type { EnvironmentValues } from "./environment.ts";
 import type { AppsReading } from "./paastis-yml.ts";
+import { fitsSocket, SOCKET_BYTES_MAX } from "./socket-path.ts";
 
 /** @param workingDirectory absolute; relative paths count from there */
 export function switchConfigOf(

@@ -147,7 +147,8 @@ function notHealthy(
     to: addressOf(version.target),
     looks,
   });
-  return { kind: "start-failed", why, gate, output: version.output() };
+  // What ended was not found wanting by the gate, which was called off.
+  return { kind: "start-failed", why, gate: end === null ? gate : null, output: version.output() };
 }
 
 function tellRefused(

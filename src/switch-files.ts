@@ -5,18 +5,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { isListeningOn } from "./admin/listen.ts";
-import {
-  fitsSocket,
-  makeShelter,
-  removeShelter,
-  SOCKET_BYTES_MAX,
-  shelterFor,
-} from "./admin-socket.ts";
+import { makeShelter, removeShelter, shelterFor } from "./admin-socket.ts";
 import type { Clock } from "./clock.ts";
 import type { AdminConfig, AppsConfig, Config } from "./config.ts";
 import { messageOf, PaastisError } from "./errors.ts";
 import type { FileLock } from "./file-lock.ts";
 import type { Log } from "./log.ts";
+import { fitsSocket, SOCKET_BYTES_MAX } from "./socket-path.ts";
 import { lockStateFile, openStateFile, type StateFile } from "./state-file.ts";
 import { switchPolicyFor } from "./switch-policy.ts";
 import { openSwitchStore, type SwitchStore } from "./switch-store.ts";

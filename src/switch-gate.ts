@@ -2,10 +2,9 @@
 
 import type { Target } from "./app.ts";
 import { type Clock, deadline, sleep } from "./clock.ts";
-import { messageOf } from "./errors.ts";
+import { connectionTrouble } from "./health.ts";
 import { cleanText } from "./log-safety.ts";
 import { routeTo, type TargetTrust } from "./target-route.ts";
-import { codeOf } from "./text-file.ts";
 
 /** What a target is asked, and what it must answer. */
 export interface GateSettings {
@@ -208,16 +207,6 @@ function isCalledOff({ aborted, reason }: AbortSignal): boolean {
   return aborted && reason !== TIME_IS_UP;
 }
 
-/** The runtime's own words speak of computers and URLs. */
-const TROUBLES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused: nothing listens there",
-  ConnectionRefused: "connection refused: nothing listens there",
-  ECONNRESET: "it closed the connection without an answer",
-  ENOENT: "there is no socket yet",
-  EACCES: "permission denied: may Paastis use the socket?",
-  Malformed_HTTP_Response: "it does not speak HTTP",
-};
-
 function troubleOf(error: unknown): string {
-  return TROUBLES[String(codeOf(error))] ?? cleanText(messageOf(error));
+  return cleanText(connectionTrouble(error).saw);
 }

@@ -149,12 +149,12 @@ function withApp<T>(deps: AdminDeps, query: Query, work: (app: App) => T): T | A
       ? refusal(404, "Unknown app", `There is no app with the key "${key}"`)
       : work(app);
   }
-  const switchable = deps.apps().filter(isSwitchable);
-  const [only, ...others] = switchable;
+  const all = deps.apps();
+  const switchable = all.filter(isSwitchable);
+  const [only, ...others] = switchable.length > 0 ? switchable : all;
   if (only !== undefined && others.length === 0) return work(only);
-  const keys = deps.apps().map((app) => app.key);
-  const known =
-    keys.length === 0 ? "there is none yet" : `there are ${keys.slice(0, 20).join(", ")}`;
+  const keys = all.slice(0, 20).map((app) => app.key);
+  const known = keys.length === 0 ? "there is none yet" : `there are ${keys.join(", ")}`;
   return refusal(400, "Which app?", `Name one with ?app=<key>: ${known}`);
 }
 

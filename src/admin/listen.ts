@@ -2,8 +2,8 @@
 
 import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { fitsSocket, SOCKET_BYTES_MAX } from "../admin-socket.ts";
 import { messageOf, PaastisError } from "../errors.ts";
+import { fitsSocket, SOCKET_BYTES_MAX } from "../socket-path.ts";
 
 const MODE_USER_ONLY = 0o600;
 

@@ -1,6 +1,6 @@
 /** The verb `check`: says what the configuration means, or everything that is wrong with it. */
 
-import { fitsSocket, shelterFor } from "../admin-socket.ts";
+import { shelterFor } from "../admin-socket.ts";
 import { addressOf, type Target } from "../app.ts";
 import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { EXIT_CONFIG } from "../errors.ts";
@@ -8,6 +8,7 @@ import { describeAddress } from "../event-store/postgres-url.ts";
 import type { LoadedConfig } from "../load-config.ts";
 import { listsItsOwn } from "../provider-kinds.ts";
 import { policyFor } from "../rules.ts";
+import { fitsSocket } from "../socket-path.ts";
 import { certificateDoubts } from "./check-certificate.ts";
 import {
   type ConfigFlags,

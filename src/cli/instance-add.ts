@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { messageOf } from "../errors.ts";
 import { type Parser, path, wholeNumber } from "../setting-parsers.ts";
+import { fitsSocket, SOCKET_BYTES_MAX } from "../socket-path.ts";
 import { EXIT_USAGE } from "./exit-codes.ts";
 import { InstanceFailure } from "./instance-failure.ts";
 import { instanceText, type NewInstance, readInstances, writeWhole } from "./instance-file.ts";
@@ -33,8 +34,6 @@ export interface AddFlags extends PrefixFlag {
 /** 256 bits: nobody guesses it. */
 const TOKEN_BYTES = 32;
 const HEALTH_PATH_DEFAULT = "/health";
-/** Longest path of a unix socket, bytes (unix(7): 108, with a zero at the end). */
-const SOCKET_BYTES_MAX = 107;
 
 /** Safe to repeat after an interruption: the file that makes an instance comes last. @throws InstanceFailure */
 export function runAdd(name: string, flags: AddFlags, surroundings: Surroundings): void {
@@ -164,7 +163,7 @@ function make(machine: Machine, decide: () => NewInstance): NewInstance {
 }
 
 function refuseLongSocket(socket: string): void {
-  if (Buffer.byteLength(socket) <= SOCKET_BYTES_MAX) return;
+  if (fitsSocket(socket)) return;
   throw new InstanceFailure({
     what: "Cannot make the instance",
     why: `its socket ${socket} would have a path longer than ${SOCKET_BYTES_MAX} bytes`,
