@@ -242,7 +242,7 @@ describe.each(ENGINES)("$name: TLS towards clients", (engine) => {
     world.certificates.change(SECOND);
     await world.proxy.engine.stop(0);
     await client.until(() => client.isClosed || client.hasEnded);
-    expect(world.proxy.handler.leases).toBe(0);
+    await until(() => world.proxy.handler.leases === 0);
   });
 
   test("wire: a request on an old connection is complete after a change, and gives its lease back", async () => {
