@@ -13,6 +13,9 @@ export interface TcpRelay extends AsyncDisposable {
   delay(byMs: number): void;
   /** Ends all connections. */
   cut(): void;
+  /** The same, and every new one is ended at once, until `accept`. */
+  refuse(): void;
+  accept(): void;
   /** Connections taken since the start. */
   taken(): number;
 }
@@ -22,6 +25,7 @@ export async function startTcpRelay(port: number): Promise<TcpRelay> {
   const sockets = new Set<Socket>();
   const held: (() => void)[] = [];
   let frozen = false;
+  let refusing = false;
   let delayMs = 0;
   let taken = 0;
 
@@ -45,6 +49,10 @@ export async function startTcpRelay(port: number): Promise<TcpRelay> {
   }
   const server = createServer((client) => {
     taken += 1;
+    if (refusing) {
+      client.destroy();
+      return;
+    }
     const upstream = connect(port, "127.0.0.1");
     join(client, upstream);
     join(upstream, client);
@@ -71,6 +79,13 @@ export async function startTcpRelay(port: number): Promise<TcpRelay> {
       delayMs = byMs;
     },
     cut,
+    refuse() {
+      refusing = true;
+      cut();
+    },
+    accept() {
+      refusing = false;
+    },
     taken: () => taken,
     async [Symbol.asyncDispose]() {
       cut();
