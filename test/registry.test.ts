@@ -87,7 +87,7 @@ test("sqlite registry: records that cannot be read are reported, left out, and k
 
   // They do not stand in the way of what comes after them.
   for (const id of Object.keys(damages)) {
-    expect(await registry.claim({ provider: "process", id })).toBeGreaterThan(1);
+    expect((await registry.claim({ provider: "process", id }, 0))?.fence).toBeGreaterThan(1);
     await registry.touch([{ ref: { provider: "process", id }, lastUsedMs: 5 }]);
     expect(await registry.save(recordOf(id, { fence: 2 }))).toBe(true);
   }
@@ -132,10 +132,10 @@ test("sqlite registry: a file that became read-only rejects what writes, and a f
   await expect(registry.save(record)).rejects.toThrow(refused);
   await expect(registry.remove(record.ref)).rejects.toThrow(refused);
   await expect(registry.touch([{ ref: record.ref, lastUsedMs: 2 ** 42 }])).rejects.toThrow(refused);
-  await expect(registry.claim(record.ref)).rejects.toThrow(refused);
+  await expect(registry.claim(record.ref, 0)).rejects.toThrow(refused);
   expect((await registry.load()).records).toEqual([record]);
   database.run("PRAGMA query_only = 0");
-  expect(await registry.claim(record.ref)).toBe(2);
+  expect((await registry.claim(record.ref, 0))?.fence).toBe(2);
 });
 
 test("sqlite registry: after close every call rejects and none throws", async () => {
@@ -148,7 +148,7 @@ test("sqlite registry: after close every call rejects and none throws", async ()
     registry.save(recordOf("shop")),
     registry.remove(ref),
     registry.touch([]),
-    registry.claim(ref),
+    registry.claim(ref, 0),
   ];
   for (const call of calls) await expect(call).rejects.toThrow("The registry is closed");
 });
@@ -158,7 +158,7 @@ test("sqlite registry: when the database was closed under it, calls reject", asy
   const registry = createSqliteRegistry(database);
   database.close();
   await expect(registry.load()).rejects.toThrow();
-  await expect(registry.claim(recordOf("shop").ref)).rejects.toThrow();
+  await expect(registry.claim(recordOf("shop").ref, 0)).rejects.toThrow();
   await expect(registry.touch([{ ref: recordOf("shop").ref, lastUsedMs: 1 }])).rejects.toThrow();
 });
 
@@ -181,9 +181,9 @@ test("sqlite registry: what was saved survives kill -9 of the process, and no fe
     for (let n = 1; n <= known; n += 1) {
       expect(byKey.get(`app-${n}`)?.lastUsedMs).toBe(1_700_000_000_000 + n);
     }
-    const claims = await Promise.all(records.map((record) => registry.claim(record.ref)));
+    const claims = await Promise.all(records.map((record) => registry.claim(record.ref, 0)));
     // Each round of the child claimed the fence after that of its record.
-    expect(claims.slice(0, rounds).every((fence, at) => (fence ?? 0) > at + 2)).toBe(true);
+    expect(claims.slice(0, rounds).every((claim, at) => (claim?.fence ?? 0) > at + 2)).toBe(true);
   }
 });
 

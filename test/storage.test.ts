@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 
-import { createSystemClock } from "../src/clock.ts";
+import { type Clock, createSystemClock } from "../src/clock.ts";
 import type { Config } from "../src/config.ts";
 import { PaastisError } from "../src/errors.ts";
 import { parsePostgresUrl } from "../src/event-store/postgres-url.ts";
@@ -11,13 +11,18 @@ import { eventOf } from "./contract/event-store.ts";
 import { recordOf } from "./contract/registry.ts";
 import { recordingLog } from "./support/recording-log.ts";
 import { tempDir } from "./support/temp-dir.ts";
+import { createVirtualClock } from "./support/virtual-clock.ts";
 
 type StorageConfig = Pick<
   Config,
   "dataDir" | "registryType" | "eventsStoreType" | "eventsDatabase" | "eventsKept"
 >;
 
-function open(dataDir: string, changes: Partial<StorageConfig> = {}) {
+async function open(
+  dataDir: string,
+  changes: Partial<StorageConfig> = {},
+  clock: Clock = createSystemClock(),
+) {
   const { log, lines } = recordingLog();
   const settings: StorageConfig = {
     dataDir,
@@ -29,7 +34,7 @@ function open(dataDir: string, changes: Partial<StorageConfig> = {}) {
   };
   // The storage looks at no other setting.
   const config = settings as Config;
-  const storage = openStorage({ config, clock: createSystemClock(), random: Math.random, log });
+  const storage = await openStorage({ config, clock, random: Math.random, log });
   const warnings = () => lines.filter(({ level }) => level === "warn");
   return { storage, warnings, [Symbol.asyncDispose]: () => storage.close() };
 }
@@ -47,10 +52,10 @@ async function found({ registry, events }: Storage): Promise<[records: number, e
 test("storage: registry and events outlive a restart, in a folder that is made when missing", async () => {
   using folder = tempDir();
   const dataDir = folder.file("a/b");
-  const first = open(dataDir);
+  const first = await open(dataDir);
   await write(first.storage);
   await first.storage.close();
-  await using second = open(dataDir);
+  await using second = await open(dataDir);
   expect(await found(second.storage)).toEqual([1, 1]);
   expect(second.storage.instanceId).toBe(first.storage.instanceId);
   expect(second.storage.dataDir).toBe(dataDir);
@@ -62,11 +67,11 @@ for (const registryType of types) {
   for (const eventsStoreType of types) {
     test(`storage: registry ${registryType} and events ${eventsStoreType} are kept apart`, async () => {
       using folder = tempDir();
-      const first = open(folder.path, { registryType, eventsStoreType });
+      const first = await open(folder.path, { registryType, eventsStoreType });
       await write(first.storage);
       expect(await found(first.storage)).toEqual([1, 1]);
       await first.storage.close();
-      await using second = open(folder.path, { registryType, eventsStoreType });
+      await using second = await open(folder.path, { registryType, eventsStoreType });
       const kept = [registryType, eventsStoreType].map((type) => (type === "sqlite" ? 1 : 0));
       expect(await found(second.storage)).toEqual([kept[0] ?? 0, kept[1] ?? 0]);
       const isFileThere = existsSync(folder.file("paastis.sqlite"));
@@ -91,7 +96,7 @@ for (const [name, obstruct] of Object.entries(obstacles)) {
   test(`storage: with ${name} it works in memory, and says so once, with the remedy`, async () => {
     using folder = tempDir();
     const dataDir = obstruct(folder.path);
-    await using opened = open(dataDir);
+    await using opened = await open(dataDir);
     const { storage } = opened;
     await write(storage);
     expect(await found(storage)).toEqual([1, 1]);
@@ -110,16 +115,16 @@ test.skipIf(process.getuid?.() === 0)(
     const dataDir = folder.file("data");
     mkdirSync(dataDir);
     chmodSync(dataDir, 0o500);
-    await using opened = open(dataDir);
+    await using opened = await open(dataDir);
     expect(opened.storage.dataDir).toBeNull();
     expect(opened.warnings()).toHaveLength(1);
   },
 );
 
 test("storage: in memory the instance id is the same after a restart, and another elsewhere", async () => {
-  await using first = open("/proc/paastis-test");
-  await using again = open("/proc/paastis-test");
-  await using other = open("/proc/paastis-other");
+  await using first = await open("/proc/paastis-test");
+  await using again = await open("/proc/paastis-test");
+  await using other = await open("/proc/paastis-other");
   expect(again.storage.instanceId).toBe(first.storage.instanceId);
   expect(other.storage.instanceId).not.toBe(first.storage.instanceId);
 });
@@ -128,13 +133,28 @@ test("storage: what stays of the events is as configured, in the file and in mem
   using folder = tempDir();
   for (const eventsStoreType of types) {
     const eventsKept = { newest: 10, forMs: null };
-    await using opened = open(folder.path, { eventsStoreType, eventsKept });
+    await using opened = await open(folder.path, { eventsStoreType, eventsKept });
     const { events } = opened.storage;
     for (let n = 0; n < 50; n += 1) await events.append([eventOf(n)]);
     const kept = await events.list({});
     expect(kept.at(-1)).toEqual(eventOf(49));
     expect(kept.length).toBeWithin(10, 13);
   }
+});
+
+test("storage: a wall clock that is set forth by mistake makes no event too old to stay", async () => {
+  using folder = tempDir();
+  const eventsKept = { newest: 100, forMs: 24 * 60 * 60 * 1000 };
+  const clock = createVirtualClock();
+  await using opened = await open(folder.path, { eventsKept }, clock);
+  const { events } = opened.storage;
+  const event = (n: number) => ({ ...eventOf(n), atMs: clock.wallMs() });
+  await events.append([event(1)]);
+  clock.setWall(365 * 24 * 60 * 60 * 1000);
+  // More than make a trim due.
+  for (let n = 2; n < 60; n += 1) await events.append([event(n)]);
+  expect((await events.list({ limit: 1 })).length).toBe(1);
+  expect((await events.list({ limit: 100 }))[0]).toMatchObject({ id: eventOf(1).id });
 });
 
 /** Nobody listens there: the port of a URL may be 1, which needs a right that no test has. */
@@ -145,7 +165,7 @@ test("storage: a database of events that is away keeps nothing from opening and 
   using folder = tempDir();
   for (const dataDir of [folder.path, "/proc/paastis-test"]) {
     const eventsStoreType = "postgres";
-    await using opened = open(dataDir, { eventsStoreType, eventsDatabase: AWAY.value });
+    await using opened = await open(dataDir, { eventsStoreType, eventsDatabase: AWAY.value });
     const { registry, events } = opened.storage;
     expect(await registry.save(recordOf("shop"))).toBe(true);
     const why = "Postgres at 127.0.0.1:1/x: it cannot be reached";
@@ -156,16 +176,16 @@ test("storage: a database of events that is away keeps nothing from opening and 
 
 test("storage: a folder in use is refused", async () => {
   using folder = tempDir();
-  await using _holder = open(folder.path);
-  expect(() => open(folder.path)).toThrow(PaastisError);
+  await using _holder = await open(folder.path);
+  await expect(open(folder.path)).rejects.toThrow(PaastisError);
 });
 
 test("storage: a database that cannot be opened gives the folder back", async () => {
   using folder = tempDir();
   mkdirSync(folder.file("paastis.sqlite"));
-  expect(() => open(folder.path)).toThrow();
+  await expect(open(folder.path)).rejects.toThrow();
   // Not `data_dir_in_use`: the first attempt holds nothing any more.
-  await using opened = open(folder.path, {
+  await using opened = await open(folder.path, {
     registryType: "in-memory",
     eventsStoreType: "in-memory",
   });
@@ -175,7 +195,7 @@ test("storage: a database that cannot be opened gives the folder back", async ()
 test("storage: closing is safe to repeat", async () => {
   for (const dataDir of [null, "/proc/paastis-test"]) {
     using folder = tempDir();
-    const { storage } = open(dataDir ?? folder.path);
+    const { storage } = await open(dataDir ?? folder.path);
     await storage.close();
     await storage.close();
   }

@@ -1,27 +1,26 @@
 /** The registry in memory: forgotten when the process ends. */
 
 import { type AppRef, refKey } from "../app.ts";
-import type { AppRecord, Registry, Use } from "./registry.ts";
+import { createLocalClaims, type LocalClaims } from "./local-claims.ts";
+import type { AppRecord, Claim, Registry, Use } from "./registry.ts";
 
 interface Context {
   readonly records: Map<string, AppRecord>;
   /** The newest fence of every app there ever was, so that it grows when an app comes back. */
   readonly fences: Map<string, number>;
-  /** Claims held now: key of the app -> fence. */
-  readonly held: Map<string, number>;
+  readonly claims: LocalClaims;
 }
 
 /** Makes an empty registry. It cannot fail and has nothing to write behind. */
 export function createMemoryRegistry(): Registry {
-  const context: Context = { records: new Map(), fences: new Map(), held: new Map() };
+  const context: Context = { records: new Map(), fences: new Map(), claims: createLocalClaims() };
   return {
     load: async () => ({ records: [...context.records.values()], unreadable: [] }),
     save: async (record) => save(context, record),
     remove: async (ref) => remove(context, ref),
     touch: async (uses) => touch(context, uses),
-    claim: async (ref) => claim(context, ref),
-    release: async (ref, fence) => release(context, ref, fence),
-    close: async () => context.held.clear(),
+    claim: async (ref, known) => claim(context, ref, known),
+    close: async () => context.claims.clear(),
   };
 }
 
@@ -50,18 +49,13 @@ function touch(context: Context, uses: readonly Use[]): void {
   }
 }
 
-function claim(context: Context, ref: AppRef): number | null {
+function claim(context: Context, ref: AppRef, known: number): Claim | null {
+  if (context.claims.isHeld(ref)) return null;
   const key = refKey(ref);
-  if (context.held.has(key)) return null;
+  raiseFence(context, key, known);
   const fence = (context.fences.get(key) ?? 0) + 1;
   context.fences.set(key, fence);
-  context.held.set(key, fence);
-  return fence;
-}
-
-function release(context: Context, ref: AppRef, fence: number): void {
-  const key = refKey(ref);
-  if (context.held.get(key) === fence) context.held.delete(key);
+  return context.claims.take(ref, fence);
 }
 
 function raiseFence(context: Context, key: string, fence: number): void {

@@ -5,6 +5,15 @@ import type { AppRef, Snapshot, Target } from "../app.ts";
 /** Phases worth remembering. After a restart all but `asleep` are only hints: the provider is asked again. */
 export type StoredPhase = "unknown" | "asleep" | "waking" | "awake" | "stopping" | "failed";
 
+/** Why an app is `failed`, for instances that have not seen it themselves. */
+export interface StoredFailure {
+  readonly why: string;
+  /** What every visitor may read; left out: `why`. */
+  readonly publicWhy?: string;
+  /** ms since the epoch. */
+  readonly retryAtMs: number;
+}
+
 /** What is kept about one app. */
 export interface AppRecord {
   readonly ref: AppRef;
@@ -22,6 +31,27 @@ export interface AppRecord {
   readonly lastUsedMs: number | null;
   /** Durations of the latest wakes, newest last, in ms. */
   readonly wakeHistoryMs: readonly number[];
+  /** Only in a registry that several instances share: the one on whose machine it runs as a child. Left out: nobody's. */
+  readonly runsAt?: string;
+  /** Only in a registry that several instances share, and of a failed app. */
+  readonly failure?: StoredFailure;
+}
+
+/** The sole right to change an app, over all instances. */
+export interface Claim {
+  /** Greater than every earlier one of this app, restarts included. */
+  readonly fence: number;
+  /** What the registry knows now, where another instance may have written it; `null`: nothing, or there is no other. */
+  readonly record: AppRecord | null;
+  /** Aborted when the right may have passed to somebody else: nothing that was decided under it may be done any more. */
+  readonly lost: AbortSignal;
+  /**
+   * Whether it still counts at this very moment. A process that was stopped and goes on has not seen `lost` yet: to be
+   * asked right before anything that cannot be undone.
+   */
+  isHeld(): boolean;
+  /** Gives it back; does nothing when it was lost. @throws Error when the store cannot be reached */
+  release(): Promise<void>;
 }
 
 /** The last use of one app by a client. */
@@ -55,12 +85,10 @@ export interface Registry {
   touch(uses: readonly Use[]): Promise<void>;
   /**
    * Claims the sole right to wake or stop an app, over all instances.
-   * @returns the fencing token of this claim, greater than every earlier one of this app, restarts included;
-   *   `null` while somebody else holds the claim
+   * @param known the newest fence that is known here: the claim's is greater, whatever the store has lost
+   * @returns `null` while somebody else holds it
    */
-  claim(ref: AppRef): Promise<number | null>;
-  /** Gives a claim back. Does nothing when `fence` is not the claim held now. */
-  release(ref: AppRef, fence: number): Promise<void>;
+  claim(ref: AppRef, known: number): Promise<Claim | null>;
   /** Writes what is pending and lets go of the store. Safe to repeat. */
   close(): Promise<void>;
 }

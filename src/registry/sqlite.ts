@@ -4,7 +4,8 @@ import type { Database } from "bun:sqlite";
 
 import { type AppRef, refKey } from "../app.ts";
 import { messageOf } from "../errors.ts";
-import type { AppRecord, Loaded, Registry, Use } from "./registry.ts";
+import { createLocalClaims, type LocalClaims } from "./local-claims.ts";
+import type { AppRecord, Claim, Loaded, Registry, Use } from "./registry.ts";
 import { createRecordReader, type RecordReading } from "./stored-record.ts";
 
 /** A row as it comes, before it is trusted. */
@@ -12,8 +13,8 @@ type Row = Readonly<Record<string, unknown>>;
 
 interface Context {
   readonly database: Database;
-  /** Claims held now: key of the app -> fence. The file belongs to this process alone, so memory is enough. */
-  readonly held: Map<string, number>;
+  /** The file belongs to this process alone. */
+  readonly claims: LocalClaims;
   closed: boolean;
 }
 
@@ -38,8 +39,8 @@ const RAISE_FENCE = `
   ON CONFLICT (provider, id) DO UPDATE SET fence = max(fence, excluded.fence)`;
 
 const NEXT_FENCE = `
-  INSERT INTO fences (provider, id, fence) VALUES (?, ?, 1)
-  ON CONFLICT (provider, id) DO UPDATE SET fence = fence + 1
+  INSERT INTO fences (provider, id, fence) VALUES (?1, ?2, ?3 + 1)
+  ON CONFLICT (provider, id) DO UPDATE SET fence = max(fence, ?3) + 1
   RETURNING fence`;
 
 const TOUCH = `
@@ -53,7 +54,7 @@ const TOUCH = `
 export function createSqliteRegistry(database: Database): Registry {
   const context: Context = {
     database,
-    held: new Map(),
+    claims: createLocalClaims(),
     closed: false,
   };
   // `async`, so that whatever SQLite throws (a full disk, say) is a rejection.
@@ -62,8 +63,7 @@ export function createSqliteRegistry(database: Database): Registry {
     save: async (record) => save(usable(context), record),
     remove: async (ref) => remove(usable(context), ref),
     touch: async (uses) => touch(usable(context), uses),
-    claim: async (ref) => claim(usable(context), ref),
-    release: async (ref, fence) => release(context, ref, fence),
+    claim: async (ref, known) => claim(usable(context), ref, known),
     close: async () => {
       context.closed = true;
     },
@@ -153,18 +153,11 @@ function touch(context: Context, uses: readonly Use[]): void {
   })();
 }
 
-function claim(context: Context, ref: AppRef): number | null {
-  const key = refKey(ref);
-  if (context.held.has(key)) return null;
-  const row = context.database
-    .query<{ fence: number }, [string, string]>(NEXT_FENCE)
-    .get(ref.provider, ref.id);
-  if (row === null) throw new Error(`No fence could be made for ${key}`);
-  context.held.set(key, row.fence);
-  return row.fence;
-}
-
-function release(context: Context, ref: AppRef, fence: number): void {
-  const key = refKey(ref);
-  if (context.held.get(key) === fence) context.held.delete(key);
+function claim({ claims, database }: Context, ref: AppRef, known: number): Claim | null {
+  if (claims.isHeld(ref)) return null;
+  const row = database
+    .query<{ fence: number }, [string, string, number]>(NEXT_FENCE)
+    .get(ref.provider, ref.id, known);
+  if (row === null) throw new Error(`No fence could be made for ${refKey(ref)}`);
+  return claims.take(ref, row.fence);
 }

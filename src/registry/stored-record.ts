@@ -51,6 +51,14 @@ const StoredRecord = Type.Object({
   firstSeenMs: Milliseconds,
   lastUsedMs: Type.Union([Type.Null(), Milliseconds]),
   wakeHistoryMs: Type.Array(Milliseconds),
+  runsAt: Type.Optional(Text),
+  failure: Type.Optional(
+    Type.Object({
+      why: Type.String(),
+      publicWhy: Type.Optional(Type.String()),
+      retryAtMs: Milliseconds,
+    }),
+  ),
 });
 
 /** A record, or why it is none. */

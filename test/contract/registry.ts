@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 
 import { targetOf } from "../../src/app.ts";
-import type { AppRecord, Registry } from "../../src/registry/registry.ts";
+import type { AppRecord, Claim, Registry } from "../../src/registry/registry.ts";
 
 /** One empty registry, for one test. */
 export interface RegistryFixture extends AsyncDisposable {
@@ -153,49 +153,56 @@ export function registryContract(
   });
 
   fact("only one can claim an app, until the claim is given back", async ({ registry }) => {
-    const first = await registry.claim(ref);
-    expect(first).toBeGreaterThan(0);
-    expect(await registry.claim(ref)).toBe(null);
-    expect(await registry.claim({ provider: "process", id: "other" })).not.toBe(null);
-    await registry.release(ref, fenceOf(first) + 1);
-    await registry.release(ref, fenceOf(first) - 1);
-    expect(await registry.claim(ref)).toBe(null);
-    await registry.release(ref, fenceOf(first));
-    expect(await registry.claim(ref)).toBeGreaterThan(fenceOf(first));
+    const first = held(await registry.claim(ref, 0));
+    expect(first.fence).toBeGreaterThan(0);
+    expect(first.isHeld()).toBe(true);
+    expect(await registry.claim(ref, 0)).toBe(null);
+    expect(await registry.claim({ provider: "process", id: "other" }, 0)).not.toBe(null);
+    await first.release();
+    expect(first.isHeld()).toBe(false);
+    expect(held(await registry.claim(ref, 0)).fence).toBeGreaterThan(first.fence);
   });
 
   fact("of many claims at the same time one succeeds", async ({ registry }) => {
-    const claims = await Promise.all(Array.from({ length: 50 }, () => registry.claim(ref)));
-    expect(claims.filter((fence) => fence !== null)).toHaveLength(1);
+    const claims = await Promise.all(Array.from({ length: 50 }, () => registry.claim(ref, 0)));
+    expect(claims.filter((claim) => claim !== null)).toHaveLength(1);
   });
 
   fact("releasing an old claim leaves the new one alone", async ({ registry }) => {
-    const old = fenceOf(await registry.claim(ref));
-    await registry.release(ref, old);
-    const held = fenceOf(await registry.claim(ref));
-    await registry.release(ref, old);
-    expect(await registry.claim(ref)).toBe(null);
-    await registry.release(ref, held);
-    expect(await registry.claim(ref)).not.toBe(null);
+    const old = held(await registry.claim(ref, 0));
+    await old.release();
+    const now = held(await registry.claim(ref, 0));
+    await old.release();
+    expect(now.isHeld()).toBe(true);
+    expect(await registry.claim(ref, 0)).toBe(null);
+    await now.release();
+    expect(await registry.claim(ref, 0)).not.toBe(null);
   });
 
   fact(
     "a fence is above that of the record, and grows on when the app comes back",
     async ({ registry }) => {
-      await registry.release(ref, fenceOf(await registry.claim(ref)));
+      await held(await registry.claim(ref, 0)).release();
       await registry.save(recordOf("shop", { fence: 41 }));
-      const first = fenceOf(await registry.claim(ref));
-      expect(first).toBeGreaterThan(41);
-      await registry.release(ref, first);
+      const first = held(await registry.claim(ref, 0));
+      expect(first.fence).toBeGreaterThan(41);
+      await first.release();
       await registry.remove(ref);
-      const second = fenceOf(await registry.claim(ref));
-      expect(second).toBeGreaterThan(first);
-      await registry.release(ref, second);
+      const second = held(await registry.claim(ref, 0));
+      expect(second.fence).toBeGreaterThan(first.fence);
+      await second.release();
     },
   );
 
+  fact("a fence is above what is known here, whatever the store has lost", async ({ registry }) => {
+    const first = held(await registry.claim(ref, 41));
+    expect(first.fence).toBeGreaterThan(41);
+    await first.release();
+    expect(held(await registry.claim(ref, 3)).fence).toBeGreaterThan(first.fence);
+  });
+
   fact("a refused save does not raise the fence", async ({ registry }) => {
-    const fence = fenceOf(await registry.claim(ref));
+    const { fence } = held(await registry.claim(ref, 0));
     expect(await registry.save(recordOf("shop", { fence }))).toBe(true);
     expect(await registry.save(recordOf("shop", { fence: fence - 1, phase: "failed" }))).toBe(
       false,
@@ -211,14 +218,15 @@ export function registryContract(
       await registry.save(recordOf("gone", { fence: 7 }));
       await registry.remove({ provider: "process", id: "gone" });
       await registry.touch([{ ref, lastUsedMs: 1_700_000_000_001 }]);
-      const claimed = fenceOf(await registry.claim(ref));
+      const claimed = held(await registry.claim(ref, 0));
       const again = await restart();
       expect(await again.load()).toEqual({
         records: [recordOf("shop", { target, lastUsedMs: 1_700_000_000_001 })],
         unreadable: [],
       });
-      expect(await again.claim(ref)).toBeGreaterThan(claimed);
-      expect(await again.claim({ provider: "process", id: "gone" })).toBeGreaterThan(7);
+      expect(held(await again.claim(ref, 0)).fence).toBeGreaterThan(claimed.fence);
+      const gone = { provider: "process", id: "gone" };
+      expect(held(await again.claim(gone, 0)).fence).toBeGreaterThan(7);
     },
   );
 
@@ -228,9 +236,9 @@ export function registryContract(
   });
 }
 
-function fenceOf(claimed: number | null): number {
-  if (claimed === null) throw new Error("the claim was refused");
-  return claimed;
+function held(claim: Claim | null): Claim {
+  if (claim === null) throw new Error("the claim was refused");
+  return claim;
 }
 
 function sorted(records: readonly AppRecord[]): AppRecord[] {

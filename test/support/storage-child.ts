@@ -41,7 +41,7 @@ async function write(folder: string): Promise<void> {
   for (let n = 1; ; n += 1) {
     const record = recordOf(`app-${n}`, { fence: n });
     await registry.save(record);
-    await registry.claim(record.ref);
+    await registry.claim(record.ref, 0);
     await registry.touch([{ ref: record.ref, lastUsedMs: 1_700_000_000_000 + n }]);
     await store.append([eventOf(n)]);
     process.stdout.write(`saved ${n}\n`);
