@@ -1,7 +1,12 @@
 /** The nouns: an app, its target, its policy, its state, and the pure `transition` between states. */
 
+import type { ForceSleepWindow } from "./app-schedule.ts";
 import type { Settings } from "./config.ts";
+import type { AppHooks } from "./hooks.ts";
+import type { KeepAwakeOrder, OwnWord } from "./overrides.ts";
+import type { TimeWindow } from "./time-windows.ts";
 import type { Traffic } from "./traffic.ts";
+import type { IgnoreRule } from "./wake-policy.ts";
 
 /** Identity of an app: the provider it lives on, and that provider's own id for it (opaque to us). */
 export interface AppRef {
@@ -70,6 +75,20 @@ export interface Policy {
   readonly tlsCa: string | null;
   /** Listed in `REGISTRY_IGNORED_APPS`: reachable and woken, but never put to sleep. */
   readonly ignored: boolean;
+  /** Requests that neither wake it nor count as its use; `null`: there are none, at least one otherwise. */
+  readonly ignore: readonly IgnoreRule[] | null;
+  /** When it is kept awake, and woken ahead; `null`: never. */
+  readonly keepAwake: readonly TimeWindow[] | null;
+  /** When it sleeps; `null`: never because of the time. */
+  readonly forceSleep: readonly ForceSleepWindow[] | null;
+  /** Where it is asked before a stop whether it is busy: a path of its own, or a URL; `null`: nowhere. */
+  readonly busyUrl: string | null;
+  /** Longest that it may stay awake by its own header `Keep-Awake`, in ms; `null`: the header says nothing. */
+  readonly keepAwakeHeaderMaxMs: number | null;
+  /** After so long without a message a WebSocket is no use of the app, in ms; `null`: it always is. */
+  readonly websocketMaxQuietMs: number | null;
+  /** Hooks of its own; `null`: none. */
+  readonly hooks: AppHooks | null;
 }
 
 /** What a provider needs to bring an app back exactly as it was. `none`: the provider remembers by itself. */
@@ -128,7 +147,10 @@ export interface Failure {
   readonly retryAtMs: number;
 }
 
-/** What can happen to an app. Everything but `observed` and `swapped` belongs to a transition and carries its fence. */
+/**
+ * What can happen to an app. Everything but `observed`, `swapped` and `told` belongs to a transition and carries its
+ * fence. `told`: by another instance, which has changed it, or is about to.
+ */
 export type Happening =
   | { readonly kind: "wake-begun"; readonly fence: number }
   | { readonly kind: "wake-done"; readonly fence: number; readonly target: Target }
@@ -147,7 +169,11 @@ export type Happening =
   | { readonly kind: "swapped"; readonly target: Target }
   | { readonly kind: "observed"; readonly as: "asleep" }
   | { readonly kind: "observed"; readonly as: "awake"; readonly target: Target }
-  | (Failure & { readonly kind: "observed"; readonly as: "failed" });
+  | (Failure & { readonly kind: "observed"; readonly as: "failed" })
+  | { readonly kind: "told"; readonly as: "unknown" | "asleep" }
+  | { readonly kind: "told"; readonly as: "waking" | "stopping"; readonly fence: number }
+  | { readonly kind: "told"; readonly as: "awake"; readonly target: Target }
+  | (Failure & { readonly kind: "told"; readonly as: "failed" });
 
 /**
  * The next state, or `null` when the happening is stale (another fence) or not possible here.
@@ -156,7 +182,7 @@ export type Happening =
 export function transition(state: AppState, happening: Happening, nowMs: number): AppState | null {
   switch (happening.kind) {
     case "wake-begun":
-      return mayBeginWake(state)
+      return mayBeginWake(state, happening.fence)
         ? { kind: "waking", sinceMs: nowMs, fence: happening.fence }
         : null;
     case "wake-done":
@@ -192,6 +218,8 @@ export function transition(state: AppState, happening: Happening, nowMs: number)
       return swapped(state, happening.target, nowMs);
     case "observed":
       return observed(state, happening, nowMs);
+    case "told":
+      return told(state, happening, nowMs);
   }
 }
 
@@ -206,8 +234,12 @@ export function isInTransit(state: AppState): boolean {
   return state.kind === "waking" || state.kind === "draining" || state.kind === "stopping";
 }
 
-/** An awake app is woken again when its target turned out to be down: the wake verifies, then repairs. */
-function mayBeginWake(state: AppState): boolean {
+/**
+ * An awake app is woken again when its target turned out to be down: the wake verifies, then repairs. Whoever has a newer
+ * fence than a wake or a stop under way has taken over from an instance that is gone.
+ */
+function mayBeginWake(state: AppState, fence: number): boolean {
+  if (state.kind === "waking" || state.kind === "stopping") return state.fence < fence;
   return !isInTransit(state);
 }
 
@@ -256,6 +288,32 @@ function observed(
   }
 }
 
+/** `null`: nothing is new. */
+function told(
+  state: AppState,
+  happening: Extract<Happening, { kind: "told" }>,
+  nowMs: number,
+): AppState | null {
+  switch (happening.as) {
+    case "unknown":
+    case "asleep":
+      return state.kind === happening.as ? null : { kind: happening.as, sinceMs: nowMs };
+    case "waking":
+    case "stopping":
+      return isInFlight(state, happening.as, happening.fence)
+        ? null
+        : { kind: happening.as, sinceMs: nowMs, fence: happening.fence };
+    case "awake":
+      return state.kind === "awake" && addressOf(state.target) === addressOf(happening.target)
+        ? null
+        : { kind: "awake", sinceMs: nowMs, target: happening.target };
+    case "failed":
+      return state.kind === "failed" && state.retryAtMs === happening.retryAtMs
+        ? null
+        : failed(happening, nowMs);
+  }
+}
+
 /**
  * Requests are kept from an app on purpose, whatever its state: they wait, or are told that it is being worked on.
  * Both until somebody says so.
@@ -266,8 +324,9 @@ export type Pause =
 
 /**
  * One app as we hold it in memory. Each mutable field has one owner: `state`, `fence` and `snapshot` belong
- * to the lifecycle; `leases`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `key`, `policy`, `links`
- * and `linkedFrom` to the app table; `sleepsByItself` and `settings` to reconciling; `pause` to the switchboard; `traffic` counts by itself.
+ * to the lifecycle, as does `runsAt`; `leases`, `leasesElsewhere`, `idleSinceMs` and `lastUsedMs` to activity; `waiting` to admission; `key`, `policy`, `links`
+ * and `linkedFrom` to the app table; `sleepsByItself` and `settings` to reconciling; `pause` to the switchboard; `keepAwake`
+ * to operators; `ownWord` to those who hear the app say it; `traffic` counts by itself.
  */
 export interface App {
   readonly ref: AppRef;
@@ -281,14 +340,22 @@ export interface App {
   policy: Policy;
   state: AppState;
   pause: Pause | null;
+  /** An operator wants it awake; `null`: not in particular. */
+  keepAwake: KeepAwakeOrder | null;
+  /** It says itself that it has something to do; `null`: it does not. */
+  ownWord: OwnWord | null;
   readonly traffic: Traffic;
   /** Token of the newest transition of this app; only grows. */
   fence: number;
   snapshot: Snapshot | null;
   /** The last target known to have answered; kept while asleep. */
   lastTarget: Target | null;
+  /** The instance that it runs at, as a child of that process; `null`: nobody's, or nobody knows. */
+  runsAt: string | null;
   /** Requests and sockets that use the app now, held ones included. */
   leases: number;
+  /** The same at other instances, as they last said. */
+  leasesElsewhere: number;
   /** Requests among them that are held. */
   waiting: number;
   /** When the idle clock was last started: last lease released, first seen, or our own start. */

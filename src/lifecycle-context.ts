@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Activity } from "./activity.ts";
 import type { App, AppState, Failure, Happening, Target } from "./app.ts";
-import { transition } from "./app.ts";
+import { isInTransit, transition } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
@@ -11,11 +11,13 @@ import type { Cause, EventBus, EventName, PaastisEvent } from "./events.ts";
 import type { ProbeResult } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
 import type { LastWord } from "./last-word.ts";
+import type { AppClaim } from "./lifecycle-claim.ts";
 import type { Log } from "./log.ts";
+import type { Peers } from "./peers.ts";
 import { type Persistence, persist } from "./provider-retry.ts";
 import type { Observation, Operation, Provider, Step } from "./providers/provider.ts";
 import { ProviderError, troubleOf } from "./providers/provider.ts";
-import type { AppRecord, Registry, StoredPhase } from "./registry/registry.ts";
+import type { AppRecord, Registry, StoredFailure, StoredPhase } from "./registry/registry.ts";
 
 /** How a wake ended. */
 export type WakeOutcome =
@@ -39,6 +41,8 @@ export interface LifecycleDeps {
   /** 0 to 1, exclusive; spreads retries. */
   readonly random: () => number;
   readonly registry: Registry;
+  /** The other instances that share the registry. */
+  readonly peers: Pick<Peers, "askToLetGo" | "isLeader" | "isShared" | "self" | "state">;
   readonly events: EventBus;
   readonly hooks: HookRunner;
   readonly activity: Activity;
@@ -53,6 +57,9 @@ export interface LifecycleDeps {
   readonly onMissing: (app: App) => void;
   readonly probe: (app: App, target: Target, signal: AbortSignal) => Promise<ProbeResult>;
 }
+
+/** What was begun with an app, and nobody has told the end of. */
+export type HalfDone = "stopping" | "waking";
 
 /** What runs for one app at the moment. At most one of `wake` and `sleep` works; a wake may wait for a sleep. */
 export interface Run {
@@ -71,6 +78,14 @@ export interface Run {
   abort: AbortController | null;
   /** Ends the wake under way, as a switch has found out where the app answers; `null`: none is. */
   overtake: AbortController | null;
+  /** The right under which a wake or a sleep of ours is under way; `null`: none is. */
+  claim: AppClaim | null;
+  /** It kept itself from its newest sleep, as it had something to do. */
+  isBusy: boolean;
+  /** What it is now could not be stored. */
+  isUnsaved: boolean;
+  /** What another run or instance was about to do to it when it ended; `null`: nothing that nobody has told the end of. */
+  halfDone: HalfDone | null;
   /** The wake's call has been taken: what ended before it says nothing about it. */
   isOrdered: boolean;
   /** Wakes and quick crashes in a row that failed. */
@@ -107,6 +122,10 @@ export function runOf(context: LifecycleContext, app: App): Run {
     wokenMs: null,
     abort: null,
     overtake: null,
+    claim: null,
+    isBusy: false,
+    isUnsaved: false,
+    halfDone: null,
     isOrdered: false,
     failures: 0,
     lastWord: null,
@@ -130,7 +149,9 @@ export function apply(context: LifecycleContext, app: App, happening: Happening)
   const before = app.state;
   const next = transition(before, happening, context.clock.now());
   if (next === null) return false;
-  if (hasLivedLong(context, before)) runOf(context, app).failures = 0;
+  const run = runOf(context, app);
+  if (hasLivedLong(context, before)) run.failures = 0;
+  if (next.kind !== "unknown") run.halfDone = null;
   app.state = next;
   if (next.kind === "awake") {
     app.lastTarget = next.target;
@@ -153,11 +174,26 @@ export function cancelDrain(context: LifecycleContext, app: App, why: string): v
 
 /** Remembers the app as it is now. A store that cannot be reached never stops a wake: it is logged. */
 export async function remember(context: LifecycleContext, app: App): Promise<void> {
+  const run = runOf(context, app);
   try {
-    await context.registry.save(recordOf(app));
+    run.isUnsaved = false;
+    await context.registry.save(ownRecordOf(app, run));
   } catch (error) {
-    context.log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
+    run.isUnsaved = true;
+    const level = isRegistryTrouble(context) ? "debug" : "error";
+    context.log[level]({ app: app.key, reason: messageOf(error) }, "could not be stored");
   }
+}
+
+/** What another instance was about to do is its own to store. */
+function ownRecordOf(app: App, { claim }: Run): AppRecord {
+  const record = recordOf(app);
+  return claim === null && isInTransit(app.state) ? { ...record, phase: "unknown" } : record;
+}
+
+/** The log has that the registry is away: not every app has to say so. */
+export function isRegistryTrouble({ peers }: LifecycleContext): boolean {
+  return peers.state().trouble !== null;
 }
 
 /** What is stored about an app. */
@@ -173,7 +209,13 @@ export function recordOf(app: App): AppRecord {
     firstSeenMs: app.firstSeenMs,
     lastUsedMs: app.lastUsedMs,
     wakeHistoryMs: app.wakeHistoryMs,
+    ...(app.runsAt !== null && { runsAt: app.runsAt }),
+    ...(app.state.kind === "failed" && { failure: failureOf(app.state) }),
   };
+}
+
+function failureOf({ why, publicWhy, retryAtMs }: Failure): StoredFailure {
+  return { why, ...(publicWhy !== undefined && { publicWhy }), retryAtMs };
 }
 
 function storedPhase(state: AppState): StoredPhase {
@@ -299,37 +341,4 @@ const RETRY_MAX_MS = 60_000;
 export function retryAtMs(context: LifecycleContext, failures: number): number {
   const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 10));
   return context.clock.now() + Math.round(pauseMs * (0.5 + context.random() / 2));
-}
-
-/** The right to change an app. */
-export interface Claim {
-  readonly fence: number;
-  /** Whether the store knows of it; otherwise nothing keeps another instance away. */
-  readonly isStored: boolean;
-  /** Gives the right back. Never rejects. */
-  readonly release: () => Promise<void>;
-}
-
-/** The right to change an app; `null` while somebody else has it. Never rejects. */
-export async function claimApp(context: LifecycleContext, app: App): Promise<Claim | null> {
-  try {
-    const fence = await context.registry.claim(app.ref);
-    return fence === null
-      ? null
-      : { fence, isStored: true, release: () => releaseClaim(context, app, fence) };
-  } catch (error) {
-    // Waking must still be tried while the store is away: the next fence in memory has to do. It is not
-    // given back, as by then the store may have handed out the same one to another instance.
-    context.log.warn({ app: app.key, reason: messageOf(error) }, "no claim could be stored");
-    return { fence: app.fence + 1, isStored: false, release: async () => undefined };
-  }
-}
-
-/** Gives a claim back; a store that is away forgets it by itself. */
-async function releaseClaim(context: LifecycleContext, app: App, fence: number): Promise<void> {
-  try {
-    await context.registry.release(app.ref, fence);
-  } catch (error) {
-    context.log.warn({ app: app.key, reason: messageOf(error) }, "a claim could not be released");
-  }
 }

@@ -1,9 +1,11 @@
 /** What was seen from outside, against the state we hold. Called by the lifecycle alone. */
 
-import type { App, AppState } from "./app.ts";
+import type { App, AppState, Target } from "./app.ts";
 import { addressOf, isInTransit } from "./app.ts";
 import type { Cause } from "./events.ts";
 import { blockedBecause } from "./last-word.ts";
+import { isUnheardOf } from "./lifecycle-adopt.ts";
+import { runsElsewhere, speaksFor } from "./lifecycle-claim.ts";
 import type { LifecycleContext } from "./lifecycle-context.ts";
 import {
   apply,
@@ -28,6 +30,7 @@ export interface Seen {
 /** Corrects what we hold by what was seen. */
 export function observe(context: LifecycleContext, app: App, seen: Seen): void {
   const { observation, since } = seen;
+  if (runsElsewhere(context, app)) return;
   // States are replaced, never changed: another object means that something happened since.
   if (since !== undefined && since !== app.state) return;
   noteWord(context, app, observation);
@@ -36,15 +39,18 @@ export function observe(context: LifecycleContext, app: App, seen: Seen): void {
   if (hasEnded(observation) && app.state.kind === "draining") {
     cancelDrain(context, app, "it has ended by itself");
   }
+  if (isUnheardOf(context, app)) apply(context, app, { kind: "told", as: "unknown" });
   if (isInTransit(app.state)) return;
   // Its address is all that the list knows of such an app: that it answers must be seen by a wake.
   if (app.sleepsByItself && app.state.kind === "failed") return;
   const before = app.state;
+  const { halfDone } = runOf(context, app);
   const isNewSize = noteSnapshot(app, observation);
   const hasChanged = applyObservation(context, app, observation);
+  if (!speaksFor(context, app)) return;
   if (hasChanged || isNewSize) context.rememberLater(app);
   if (!hasChanged) return;
-  tellOutsideChange(context, app, { before: before.kind, observation });
+  tellOutsideChange(context, app, { before: halfDone ?? before.kind, observation });
 }
 
 function hasEnded({ phase }: Observation): boolean {
@@ -110,6 +116,20 @@ function applyFailure(context: LifecycleContext, app: App, observation: Observat
   return true;
 }
 
+/** A request has found out that the app is not up any more: who tells of its wake tells that before. */
+export function tellEnd(context: LifecycleContext, app: App, observation: Observation): void {
+  const { phase, reason = "" } = observation;
+  if (!hasEnded(observation) && phase !== "stopping") return;
+  const name = phase === "failed" ? "APP_CRASHED" : "APP_STOPPED";
+  tell(context, app, { name, cause: { kind: "outside", detail: noticedOf(context, app) }, reason });
+}
+
+/** A request has found out that somebody else has started the app. */
+export function tellUp(context: LifecycleContext, app: App, target: Target): void {
+  const cause: Cause = { kind: "outside", detail: noticedOf(context, app) };
+  tell(context, app, { name: "APP_STARTED", cause, details: { target: addressOf(target) } });
+}
+
 function tellOutsideChange(
   context: LifecycleContext,
   app: App,
@@ -117,7 +137,7 @@ function tellOutsideChange(
 ): void {
   const { before, observation } = change;
   // The first look after a start is not a change.
-  if (before === "unknown") return;
+  if (before === "unknown" || isAsBefore(before, app.state.kind)) return;
   const reason = observation.reason ?? "";
   const cause: Cause = { kind: "outside", detail: noticedOf(context, app) };
   if (app.state.kind === "asleep") tell(context, app, { name: "APP_STOPPED", cause, reason });
@@ -133,6 +153,11 @@ function tellOutsideChange(
     reason,
     details,
   });
+}
+
+/** What somebody was about to do has come to nothing. */
+function isAsBefore(before: App["state"]["kind"], now: App["state"]["kind"]): boolean {
+  return (before === "waking" && now === "asleep") || (before === "stopping" && now === "awake");
 }
 
 /** What was seen of an app that changed without us, and by whom. */

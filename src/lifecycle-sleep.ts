@@ -6,10 +6,12 @@ import { deadline, sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { leftAloneBecause } from "./last-word.ts";
+import { adopt, leaveUnknown } from "./lifecycle-adopt.ts";
+import type { AppClaim } from "./lifecycle-claim.ts";
+import { claimApp, runsElsewhere } from "./lifecycle-claim.ts";
 import type { LifecycleContext, SleepOutcome } from "./lifecycle-context.ts";
 import {
   apply,
-  claimApp,
   follow,
   isSaidAlready,
   look,
@@ -45,6 +47,7 @@ interface Sleep extends SleepOrder {
   readonly context: LifecycleContext;
   readonly app: App;
   readonly fence: number;
+  readonly claim: AppClaim;
   readonly target: Target;
   /** Ms since the epoch. */
   readonly awakeSinceMs: number;
@@ -61,7 +64,7 @@ export async function runSleep(
   app: App,
   order: SleepOrder & Pick<Sleep, "callOff">,
 ): Promise<SleepOutcome> {
-  const { capabilities } = context.providerOf(app);
+  const run = runOf(context, app);
   const hook = await context.hooks.run("beforeStop", {
     app,
     reason: order.cause.detail,
@@ -70,32 +73,54 @@ export async function runSleep(
   });
   if (context.closing.signal.aborted) return { kind: "kept", why: "Paastis is shutting down" };
   if (!hook.ok) {
-    const why = `the before-stop hook said no: ${hook.why}`;
-    tell(context, app, { name: "APP_STOP_VETOED", cause: order.cause, reason: why });
+    const { isBusy = false } = hook;
+    const why = isBusy ? hook.why : `the before-stop hook said no: ${hook.why}`;
+    const event = { name: "APP_STOP_VETOED", cause: order.cause, reason: why } as const;
+    // Asked again and again, it says so once.
+    tell(context, app, { ...event, ...(isBusy && run.isBusy && { isQuiet: true }) });
+    run.isBusy = isBusy;
     return { kind: "kept", why };
   }
+  run.isBusy = false;
   const claim = await claimApp(context, app);
   if (claim === null) return { kind: "kept", why: "another instance is changing it" };
   if (!claim.isStored) return { kind: "kept", why: "the registry cannot be reached" };
-  const timeoutMs = order.drainMs + capabilities.sleepTimeoutMs;
+  run.claim = claim;
+  try {
+    return await sleepUnder(context, app, { ...order, claim });
+  } finally {
+    run.claim = null;
+    context.later(claim.release());
+  }
+}
+
+async function sleepUnder(
+  context: LifecycleContext,
+  app: App,
+  order: SleepOrder & Pick<Sleep, "callOff" | "claim">,
+): Promise<SleepOutcome> {
+  const { record, lost, fence } = order.claim;
+  // It may have been changed elsewhere the moment before.
+  if (record !== null) adopt(context, app, record);
+  if (runsElsewhere(context, app)) return { kind: "kept", why: "another instance runs it" };
+  const timeoutMs = order.drainMs + context.providerOf(app).capabilities.sleepTimeoutMs;
   const untilMs = context.clock.now() + timeoutMs;
   const limit = deadline(context.clock, timeoutMs, {
     reason: new Error("it took too long to stop"),
+    parent: lost,
   });
   try {
-    const { fence } = claim;
     const { signal } = limit;
     return await sleepClaimed(context, app, { ...order, fence, signal, untilMs });
   } finally {
     limit.end();
-    context.later(claim.release());
   }
 }
 
 async function sleepClaimed(
   context: LifecycleContext,
   app: App,
-  order: SleepOrder & Pick<Sleep, "callOff" | "fence" | "signal" | "untilMs">,
+  order: SleepOrder & Pick<Sleep, "callOff" | "claim" | "fence" | "signal" | "untilMs">,
 ): Promise<SleepOutcome> {
   if (app.state.kind !== "awake") return { kind: "kept", why: `it is ${app.state.kind}` };
   const { target, sinceMs: awakeSinceMs } = app.state;
@@ -109,7 +134,11 @@ async function drainThenStop(run: Sleep): Promise<SleepOutcome> {
   let kept: string | null;
   let isQuiet = false;
   try {
-    kept = (await drain(run)) ?? (await checkAgain(run)) ?? (await storeSnapshot(run));
+    kept =
+      (await drain(run)) ??
+      (await checkAgain(run)) ??
+      (await storeSnapshot(run)) ??
+      (await othersLetGo(run));
   } catch (error) {
     noteMissing(context, app, error);
     kept = unlessCalledOff(run).aborted ? whyNotNow(run) : null;
@@ -129,11 +158,15 @@ function whyNotNow(run: Sleep): string | null {
   if (context.closing.signal.aborted) return "Paastis is shutting down";
   if (app.state.kind !== "draining" && app.state.kind !== "awake") return `it is ${app.state.kind}`;
   if (callOff.aborted) return messageOf(callOff.reason);
+  if (!run.claim.isHeld()) return OVERTAKEN;
   if (!context.isReachable(app)) return "another app has its key now";
   if (app.state.kind !== "draining" || app.state.fence !== fence) return "a request arrived";
   if (isInUse(app)) return "it is in use";
   return decidedMs !== null && unusedSinceMs(app) > decidedMs ? "it was used meanwhile" : null;
 }
+
+/** Why a decision that came too late comes to nothing. */
+const OVERTAKEN = "another instance may have taken over";
 
 async function drain(run: Sleep): Promise<string | null> {
   const { clock, closing } = run.context;
@@ -178,6 +211,16 @@ async function storeSnapshot(run: Sleep): Promise<string | null> {
   return isStored ? null : "another instance has changed it";
 }
 
+/** Nobody else uses it: from here on requests wait for it at every instance. */
+async function othersLetGo(run: Sleep): Promise<string | null> {
+  const { context, app, fence, unusedSinceMs: decidedMs } = run;
+  const why = whyNotNow(run);
+  if (why !== null) return why;
+  const unusedMs = decidedMs === null ? null : context.clock.now() - decidedMs;
+  const question = { ref: app.ref, fence, unusedMs };
+  return await context.peers.askToLetGo(question, unlessCalledOff(run));
+}
+
 /** Whether a snapshot would bring nothing back. */
 export function isEmpty(snapshot: Snapshot): boolean {
   switch (snapshot.kind) {
@@ -218,6 +261,7 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
     await untilAsleep(run);
   } catch (error) {
     noteMissing(context, app, error);
+    if (!run.claim.isHeld()) return overtaken(run);
     if (!isTaken && isUnsent(error)) return await stillUp(run, error);
     // What was sent goes on without us: the next run finds out how it ends.
     if (context.closing.signal.aborted) return { kind: "failed", why: "Paastis is shutting down" };
@@ -234,6 +278,13 @@ async function stop(run: Sleep): Promise<SleepOutcome> {
     upstream: addressOf(run.target),
   });
   return { kind: "asleep" };
+}
+
+/** What has become of it is somebody else's to find out. */
+function overtaken({ context, app, fence, cause }: Sleep): SleepOutcome {
+  if (app.state.kind === "stopping" && app.state.fence === fence) leaveUnknown(context, app);
+  tell(context, app, { name: "APP_STOP_CANCELLED", cause, reason: OVERTAKEN });
+  return { kind: "failed", why: OVERTAKEN };
 }
 
 async function untilAsleep(run: Sleep): Promise<void> {

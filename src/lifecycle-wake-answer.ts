@@ -9,7 +9,7 @@ import type { Cause } from "./events.ts";
 import type { ProbeResult } from "./health.ts";
 import { untilHealthy } from "./health.ts";
 import { blockedBecause } from "./last-word.ts";
-import type { LifecycleContext } from "./lifecycle-context.ts";
+import type { HalfDone, LifecycleContext } from "./lifecycle-context.ts";
 import { look, runOf, tell } from "./lifecycle-context.ts";
 import type { Observation } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
@@ -20,8 +20,12 @@ export interface Wake {
   readonly app: App;
   readonly cause: Cause;
   readonly fence: number;
+  /** Whether the right to change the app still counts. */
+  readonly isHeld: () => boolean;
   /** The state the wake began from. */
   readonly before: AppState;
+  /** What of it nobody has told the end of; `null`: nothing. */
+  readonly halfDone: HalfDone | null;
   readonly leftover: Leftover;
   readonly signal: AbortSignal;
   /** When the signal aborts, ms since the epoch. */

@@ -1,16 +1,18 @@
 /** One wake, from the claim to a healthy answer. Called by the lifecycle alone. */
 
-import type { App, Target } from "./app.ts";
-import { addressOf, WAKE_HISTORY_MAX } from "./app.ts";
+import type { App, AppState, Target } from "./app.ts";
+import { addressOf, isInTransit, WAKE_HISTORY_MAX } from "./app.ts";
 import { deadline, sleep } from "./clock.ts";
 import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { asksForLook, blockedBecause, nothingToWake } from "./last-word.ts";
-import type { Claim, LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
+import { adopt, halfDoneOf, leaveUnknown, recall } from "./lifecycle-adopt.ts";
+import type { AppClaim } from "./lifecycle-claim.ts";
+import { claimApp, isOvertaken, overtaken, runsElsewhere } from "./lifecycle-claim.ts";
+import type { LifecycleContext, WakeOutcome } from "./lifecycle-context.ts";
 import {
   apply,
-  claimApp,
   follow,
   look,
   noteMissing,
@@ -20,6 +22,7 @@ import {
   runOf,
   tell,
 } from "./lifecycle-context.ts";
+import { tellEnd, tellUp } from "./lifecycle-observe.ts";
 import type { Leftover, Wake } from "./lifecycle-wake-answer.ts";
 import {
   answersNow,
@@ -33,6 +36,7 @@ import { sentenceOf } from "./provider-retry.ts";
 import type { Observation, Phase, Step } from "./providers/provider.ts";
 import { ProviderError } from "./providers/provider.ts";
 import { publicWhyOf } from "./public-why.ts";
+import type { AppRecord } from "./registry/registry.ts";
 
 /** How often a claim that another instance holds is asked for again, ms. */
 const CLAIM_EVERY_MS = 200;
@@ -54,34 +58,32 @@ export async function runWake(
   });
   const { signal } = limit;
   const leftover: Leftover = { isPossible: false, mayBeUsed: false };
-  let claim: Claim | null = null;
+  const wake = { context, app, cause, leftover, signal, untilMs };
   try {
-    claim = await untilClaimed(context, app, signal);
+    run.claim = await untilClaimed(wake);
     signal.throwIfAborted();
-    const { fence } = claim;
-    app.fence = fence;
-    const before = app.state;
-    if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
-    const wake = { context, app, cause, fence, before, leftover, signal, untilMs, toldMs: null };
-    return await wakeClaimed(wake);
+    return await wakeUnder(run.claim, wake);
   } catch (error) {
-    if (overtake.signal.aborted && app.state.kind === "awake") {
-      return { kind: "awake", target: app.state.target };
-    }
-    return await giveUp({ context, app, cause, fence: claim?.fence ?? null, leftover, error });
+    const isTold = overtake.signal.aborted;
+    const taken = outcomeOfOthers(wake, { isTold, claim: run.claim });
+    if (taken !== null) return taken;
+    // What others were said to have done has been overtaken by something newer: nothing was tried yet.
+    if (isTold && run.claim === null) return await runWake(context, app, cause);
+    return await giveUp({ ...wake, fence: run.claim?.fence ?? null, error });
   } finally {
     run.overtake = null;
     limit.end();
+    const { claim } = run;
+    run.claim = null;
     // Nobody who waits for the app waits for this; the store sees it before the next claim.
     if (claim !== null) context.later(claim.release());
   }
 }
 
-async function untilClaimed(
-  context: LifecycleContext,
-  app: App,
-  signal: AbortSignal,
-): Promise<Claim> {
+/** A wake that has no claim yet. */
+type Unclaimed = Pick<Wake, "app" | "cause" | "context" | "leftover" | "signal" | "untilMs">;
+
+async function untilClaimed({ context, app, signal }: Unclaimed): Promise<AppClaim> {
   for (;;) {
     const claim = await claimApp(context, app);
     if (claim !== null) return claim;
@@ -89,9 +91,56 @@ async function untilClaimed(
   }
 }
 
+async function wakeUnder(claim: AppClaim, unclaimed: Unclaimed): Promise<WakeOutcome> {
+  const { context, app } = unclaimed;
+  const { fence, record } = claim;
+  const seenTo = record === null ? null : takeOver(context, app, record);
+  if (seenTo !== null) return seenTo;
+  // What another instance has left half done has to be looked at.
+  const before: AppState = isInTransit(app.state)
+    ? { kind: "unknown", sinceMs: app.state.sinceMs }
+    : app.state;
+  const halfDone = halfDoneOf(context, app);
+  app.fence = fence;
+  if (!apply(context, app, { kind: "wake-begun", fence })) throw new Error("it is in transit");
+  const signal = AbortSignal.any([unclaimed.signal, overtaken(context, claim)]);
+  const isHeld = () => !isOvertaken(context, claim);
+  const claimed = { fence, isHeld, before, halfDone, toldMs: null };
+  return await wakeClaimed({ ...unclaimed, ...claimed, signal });
+}
+
+/** @returns how the app is when another instance has seen to it the moment before; `null`: that is left to us */
+function takeOver(context: LifecycleContext, app: App, record: AppRecord): WakeOutcome | null {
+  const isNews = adopt(context, app, record);
+  const { state } = app;
+  if (isNews && state.kind === "awake") return { kind: "awake", target: state.target };
+  if (isNews && state.kind === "failed" && context.clock.now() < state.retryAtMs) return state;
+  recall(context, app, record);
+  return null;
+}
+
+/** What one wake came to because of somebody else; `null`: nothing of that kind. */
+function outcomeOfOthers(
+  { context, app }: Unclaimed,
+  { isTold, claim }: { readonly isTold: boolean; readonly claim: AppClaim | null },
+): WakeOutcome | null {
+  const isLost = claim !== null && isOvertaken(context, claim);
+  if (!isTold && !isLost) return null;
+  const { state } = app;
+  if (state.kind === "awake") return { kind: "awake", target: state.target };
+  if (state.kind === "failed" && (isLost || context.clock.now() < state.retryAtMs)) return state;
+  if (!isLost) return null;
+  if (state.kind === "waking" && state.fence === claim.fence) leaveUnknown(context, app);
+  const why = "another instance may have taken over";
+  return { kind: "failed", why, publicWhy: why, retryAtMs: context.clock.now() };
+}
+
 async function wakeClaimed(wake: Wake): Promise<WakeOutcome> {
+  const { context, app } = wake;
   const found = await lookFirst(wake);
   if (found === null && (await answersUnasked(wake))) return finishFound(wake, lastTargetOf(wake));
+  const wasUp = wake.before.kind === "awake" || wake.halfDone === "stopping";
+  if (found !== null && wasUp) tellEnd(context, app, found);
   if (found?.phase === "blocked") throw new Error(blockedBecause(found));
   if (found?.phase === "unmanaged") return await findUnmanaged(wake, found);
   if (found?.phase === "awake" && found.target !== null) {
@@ -144,6 +193,8 @@ async function findUnmanaged(wake: Wake, found: Observation): Promise<WakeOutcom
 async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutcome> {
   const { context, app, cause } = wake;
   tellWaking(wake);
+  const ranAt = runsElsewhere(context, app) ? app.runsAt : null;
+  if (context.providerOf(app).capabilities.runsApps === true) app.runsAt = context.peers.self;
   context.rememberLater(app);
   const hook = await context.hooks.run("beforeStart", {
     app,
@@ -152,6 +203,7 @@ async function bringUp(wake: Wake, found: Observation | null): Promise<WakeOutco
     signal: wake.signal,
   });
   if (!hook.ok) throw new Error(`the before-start hook failed: ${hook.why}`);
+  if (ranAt !== null) await context.providerOf(app).takeOver?.(app.ref.id, ranAt);
   wake.leftover.isPossible = found?.phase !== "deploying";
   wake.leftover.mayBeUsed = false;
   for (let stops = 0; ; stops += 1) {
@@ -218,7 +270,10 @@ async function callProvider(
 async function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
   const { context, app, untilMs } = wake;
   const run = runOf(context, app);
-  const call = () => context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
+  const call = () => {
+    if (!wake.isHeld()) throw new Error("another instance may have taken over");
+    return context.providerOf(app).wake(app.ref.id, app.snapshot, signal);
+  };
   run.isOrdered = false;
   const step = await persistFor<Step>(context, app, {
     work: call,
@@ -238,10 +293,13 @@ async function callUntilTaken(wake: Wake, signal: AbortSignal): Promise<Step> {
 /** What an app is that a wake has brought up, or is about to. */
 const IS_COMING: ReadonlySet<Phase> = new Set<Phase>(["awake", "deploying", "waking"]);
 
-/** It came up without us: that is told where somebody had to wait for it. */
+/** It came up without us: that is told where somebody had to wait for it, and where it was known to be down. */
 function finishFound(wake: Wake, target: Target): WakeOutcome {
+  const { context, app, before, halfDone, toldMs } = wake;
+  const wasDown = before.kind === "failed" || before.kind === "asleep" || halfDone === "waking";
   const outcome = finish(wake, target);
-  tellStarted(wake, target);
+  if (toldMs !== null) tellStarted(wake, target);
+  else if (wasDown) tellUp(context, app, target);
   return outcome;
 }
 
@@ -299,9 +357,18 @@ function isTalkedTo(app: App): boolean {
   return [app, ...app.linkedFrom].some((user) => user.leases > user.waiting);
 }
 
+/** Without a right that the store knows of, another instance may wake it by now; a child of ours is nobody else's. */
+function mayEnd(context: LifecycleContext, app: App): boolean {
+  const { claim } = runOf(context, app);
+  if (context.providerOf(app).capabilities.runsApps === true || !context.peers.isShared)
+    return true;
+  return claim?.isStored === true && claim.isHeld();
+}
+
 async function endHalfStarted(context: LifecycleContext, app: App): Promise<void> {
   const provider = context.providerOf(app);
   if (!provider.capabilities.sleepAfterFailedWake || context.closing.signal.aborted) return;
+  if (!mayEnd(context, app)) return;
   const { sleepTimeoutMs } = provider.capabilities;
   const untilMs = context.clock.now() + sleepTimeoutMs;
   const limit = deadline(context.clock, sleepTimeoutMs, {

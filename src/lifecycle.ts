@@ -1,13 +1,16 @@
 /** The one door to an app's state: wake, sleep, and what was seen from outside. */
 
-import { isInUse } from "./activity.ts";
+import { isInUseHere } from "./activity.ts";
 import type { App, Target } from "./app.ts";
 import { addressOf } from "./app.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { whyLeftAlone } from "./last-word.ts";
+import { abandoned, hear, isForeign, mayStop, recallHalfDone } from "./lifecycle-adopt.ts";
+import { runsElsewhere } from "./lifecycle-claim.ts";
 import type {
+  HalfDone,
   LifecycleContext,
   LifecycleDeps,
   SleepOutcome,
@@ -18,6 +21,8 @@ import { observe, type Seen } from "./lifecycle-observe.ts";
 import type { SleepOrder } from "./lifecycle-sleep.ts";
 import { runSleep } from "./lifecycle-sleep.ts";
 import { runWake } from "./lifecycle-wake.ts";
+import type { StopQuestion } from "./peers.ts";
+import type { AppRecord } from "./registry/registry.ts";
 
 /** Everything that may change an app's state. */
 export interface Lifecycle {
@@ -54,6 +59,23 @@ export interface Lifecycle {
   locate(app: App, target: Target): void;
   /** The app is gone from its provider: ends what still runs for it, once nobody uses it. Never rejects. */
   retire(app: App, cause: Cause): Promise<void>;
+  /** Another instance has stored this. What is older than what is known here is passed over. */
+  adopt(app: App, record: AppRecord): void;
+  /**
+   * Another instance is about to stop the app.
+   * @returns why it must not; `null`: from here on requests for it wait, until a record says what has become of it
+   */
+  mayStop(app: App, question: StopQuestion): string | null;
+  /** An earlier run has ended in the middle of this, so that nobody has told what came of it. */
+  recallHalfDone(app: App, halfDone: HalfDone): void;
+  /** An instance is gone that may have been about to change the app. */
+  abandoned(app: App): void;
+  /** Whether it is in the middle of something that another instance does, or did. */
+  isForeign(app: App): boolean;
+  /** Whether what it is now could not be stored. */
+  isUnsaved(app: App): boolean;
+  /** Stores the app as it is now, without anybody waiting for it. */
+  save(app: App): void;
   /** When the wake under way was asked for, ms since the epoch; `null` when none is. */
   wakeAskedMs(app: App): number | null;
   /** Where the newest wake last looked for an answer, and what it saw: for operators. `null`: nowhere yet. */
@@ -95,6 +117,13 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       if (app.state.kind !== "awake" && app.state.kind !== "draining") app.lastTarget = target;
     },
     retire: (app, cause) => track(context, retire(context, app, cause)),
+    adopt: (app, record) => hear(context, app, record),
+    mayStop: (app, question) => mayStop(context, app, question),
+    recallHalfDone: (app, halfDone) => recallHalfDone(context, app, halfDone),
+    abandoned: (app) => abandoned(context, app),
+    isForeign: (app) => isForeign(context, app),
+    isUnsaved: (app) => runOf(context, app).isUnsaved,
+    save: context.rememberLater,
     wakeAskedMs(app) {
       const run = runOf(context, app);
       return run.wake === null ? null : run.wakeAskedMs;
@@ -221,6 +250,7 @@ function whyNotSleep(context: LifecycleContext, app: App): string | null {
   if (runOf(context, app).wake !== null) return "it is waking";
   if (app.state.kind !== "awake") return `it is ${app.state.kind}`;
   if (app.sleepsByItself) return "its platform puts it to sleep by itself";
+  if (runsElsewhere(context, app)) return "another instance runs it";
   const leftAlone = whyLeftAlone(runOf(context, app).lastWord, context.clock.now());
   if (leftAlone !== null) return leftAlone;
   return context.closing.signal.aborted ? "Paastis is shutting down" : null;
@@ -259,13 +289,14 @@ const RETIRE_LOOK_EVERY_MS = 250;
 async function retire(context: LifecycleContext, app: App, cause: Cause): Promise<void> {
   const run = runOf(context, app);
   try {
-    while (isInUse(app) || run.wake !== null || run.sleep !== null) {
+    while (isInUseHere(app) || run.wake !== null || run.sleep !== null) {
       await sleep(context.clock, RETIRE_LOOK_EVERY_MS, context.closing.signal);
     }
     // It may have come back while somebody still used it: then it belongs to its successor.
     if (context.isListed(app)) return;
     await context.providerOf(app).forget?.(app.ref.id);
     if (context.isListed(app)) return;
+    if (!context.peers.isLeader()) return;
     await context.registry.remove(app.ref);
     tell(context, app, { name: "APP_UNREGISTERED", cause });
   } catch (error) {

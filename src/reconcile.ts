@@ -64,6 +64,10 @@ export interface ReconcileDeps {
   readonly policyOf: (app: Pick<App, "key" | "ref" | "settings">) => Policy;
   /** What the rules say about a key that several apps want. Left out: they say nothing. */
   readonly seatRuleOf?: (key: string) => SeatRule | null;
+  /** Whether this instance tells of apps that came and went: of several, one does. Left out: it is the only one. */
+  readonly isSpeaker?: () => boolean;
+  /** Whether the log has that nothing can be stored. Left out: it never does. */
+  readonly isRegistryAway?: () => boolean;
   /** Called when apps came, went, or got other keys or policies. */
   readonly onChange: () => void;
   /** Called whenever a provider was asked for its apps, whether or not it answered. Left out: nobody wants to know. */
@@ -160,9 +164,11 @@ function restore(context: ReconcileContext, records: readonly AppRecord[]): void
   const ours = records.filter(({ ref }) => names.has(ref.provider));
   // The order of the lists is not stored; an older app is the likelier one to have had the key.
   for (const record of ours.toSorted((a, b) => a.firstSeenMs - b.firstSeenMs)) {
-    enroll(context, record, false);
-    if (record.phase === "waking") recallWake(context, record);
-    if (record.phase === "asleep" || record.phase === "stopping") recallSleep(context, record);
+    const app = enroll(context, record, false);
+    const { phase } = record;
+    if (phase === "waking" || phase === "stopping") context.lifecycle.recallHalfDone(app, phase);
+    if (phase === "waking") recallWake(context, record);
+    if (phase === "asleep" || phase === "stopping") recallSleep(context, record);
   }
   context.seating.settle();
 }
@@ -283,7 +289,9 @@ async function merge(
     unsaid.map(({ app }) => app),
   );
   const introduced = added.filter(({ isNew }) => isNew);
-  for (const { app } of introduced) await introduce(context, app, { cause, isQuiet: isFirst });
+  if (context.isSpeaker?.() !== false) {
+    for (const { app } of introduced) await introduce(context, app, { cause, isQuiet: isFirst });
+  }
   for (const { app } of listed) {
     const forgottenBy = context.forgetting.takeBack(app);
     if (forgottenBy !== null) await introduce(context, app, { cause: forgottenBy });
@@ -346,10 +354,14 @@ async function introduce(
   await save(context, app);
 }
 
-async function save({ registry, log }: Pick<ReconcileDeps, "registry" | "log">, app: App) {
+async function save(
+  { registry, log, isRegistryAway }: Pick<ReconcileDeps, "isRegistryAway" | "log" | "registry">,
+  app: App,
+) {
   try {
     await registry.save(recordOf(app));
   } catch (error) {
-    log.error({ app: app.key, reason: messageOf(error) }, "could not be stored");
+    const level = isRegistryAway?.() === true ? "debug" : "error";
+    log[level]({ app: app.key, reason: messageOf(error) }, "could not be stored");
   }
 }

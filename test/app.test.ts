@@ -34,6 +34,13 @@ const HAPPENINGS = {
   "seen awake": { kind: "observed", as: "awake", target: NEW },
   "seen awake as before": { kind: "observed", as: "awake", target: OLD },
   "seen failed": { kind: "observed", as: "failed", why: "new", retryAtMs: 1 },
+  "told unknown": { kind: "told", as: "unknown" },
+  "told asleep": { kind: "told", as: "asleep" },
+  "told waking": { kind: "told", as: "waking", fence: FENCE },
+  "told stopping": { kind: "told", as: "stopping", fence: FENCE },
+  "told awake": { kind: "told", as: "awake", target: NEW },
+  "told awake as before": { kind: "told", as: "awake", target: OLD },
+  "told failed": { kind: "told", as: "failed", why: "new", retryAtMs: 1 },
 } as const satisfies Readonly<Record<string, Happening>>;
 
 /** What each comes to. */
@@ -68,6 +75,13 @@ const TABLE: Readonly<
   "seen awake":           ["awakeNew", "awakeNew", "-",        "awakeNew", "-",        "-",        "awakeNew", "awakeNew"],
   "seen awake as before": ["awakeOld", "awakeOld", "-",        "-",        "-",        "-",        "awakeOld", "awakeOld"],
   "seen failed":          ["failed",   "failed",   "-",        "failed",   "-",        "-",        "-",        "-"],
+  "told unknown":         ["-",        "unknown",  "unknown",  "unknown",  "unknown",  "unknown",  "unknown",  "unknown"],
+  "told asleep":          ["asleep",   "-",        "asleep",   "asleep",   "asleep",   "asleep",   "asleep",   "asleep"],
+  "told waking":          ["waking",   "waking",   "-",        "waking",   "waking",   "waking",   "waking",   "waking"],
+  "told stopping":        ["stopping", "stopping", "stopping", "stopping", "stopping", "-",        "stopping", "stopping"],
+  "told awake":           ["awakeNew", "awakeNew", "awakeNew", "awakeNew", "awakeNew", "awakeNew", "awakeNew", "awakeNew"],
+  "told awake as before": ["awakeOld", "awakeOld", "awakeOld", "-",        "awakeOld", "awakeOld", "awakeOld", "awakeOld"],
+  "told failed":          ["failed",   "failed",   "failed",   "failed",   "failed",   "failed",   "failed",   "failed"],
 };
 
 const stateNames = Object.keys(STATES) as (keyof typeof STATES)[]; // Its own keys.
@@ -83,21 +97,23 @@ describe("transition", () => {
     });
   }
 
-  test("transition: with another fence, older or newer, nothing but a beginning is possible", () => {
+  test("transition: with another fence nothing but a beginning is possible, and a newer wake takes over", () => {
     const possible = [FENCE - 1, FENCE + 1].flatMap((fence) =>
       happeningNames.flatMap((happeningName) => {
         const happening = HAPPENINGS[happeningName];
-        if (happening.kind === "observed") return [];
+        if (happening.kind === "observed" || happening.kind === "told") return [];
         return stateNames
           .filter((name) => transition(STATES[name], { ...happening, fence }, NOW_MS) !== null)
           .map((name) => `${happening.kind} from ${name}`);
       }),
     );
-    const begun = ["unknown", "asleep", "awake", "down", "due"].map(
-      (at) => `wake-begun from ${at}`,
-    );
-    const beginnings = [...begun, "drain-begun from awake"];
-    expect(possible).toEqual([...beginnings, ...beginnings]);
+    const begun = (states: readonly string[]) => [
+      ...states.map((at) => `wake-begun from ${at}`),
+      "drain-begun from awake",
+    ];
+    const older = begun(["unknown", "asleep", "awake", "down", "due"]);
+    const newer = begun(["unknown", "asleep", "waking", "awake", "stopping", "down", "due"]);
+    expect(possible).toEqual([...older, ...newer]);
   });
 
   test("transition: a state is replaced, never changed", () => {

@@ -36,9 +36,9 @@ async function expectKept(world: SmallWorld, app: App): Promise<void> {
   expect(world.provider.calls).not.toContain("sleep shop");
   expect(world.provider.up.has("shop")).toBe(true);
   expect(world.clock.pending()).toBe(0);
-  const fence = await world.registry.claim(app.ref);
-  expect(fence).not.toBeNull();
-  await world.registry.release(app.ref, fence ?? 0);
+  const claim = await world.registry.claim(app.ref, 0);
+  expect(claim).not.toBeNull();
+  await claim?.release();
 }
 
 describe("sleep", () => {
@@ -69,7 +69,7 @@ describe("sleep", () => {
     ]);
     expect((await world.registry.load()).records).toMatchObject([{ phase: "asleep", snapshot }]);
     expect(world.clock.pending()).toBe(0);
-    expect(await world.registry.claim(app.ref)).toBeGreaterThan(app.fence);
+    expect((await world.registry.claim(app.ref, 0))?.fence).toBeGreaterThan(app.fence);
   });
 
   test("sleep: a second one joins the first", async () => {
@@ -131,9 +131,9 @@ describe("sleep", () => {
 
   test("sleep: while another instance changes the app it is kept", async () => {
     const { world, app } = worldWithShop();
-    const fence = (await world.registry.claim(app.ref)) ?? 0;
+    const claim = await world.registry.claim(app.ref, 0);
     expect((await sleepOf(world, app)).kind).toBe("kept");
-    await world.registry.release(app.ref, fence);
+    await claim?.release();
     await expectKept(world, app);
   });
 
@@ -143,9 +143,9 @@ describe("sleep", () => {
       let isDown = true;
       const halfDown: Registry = {
         ...registry,
-        async claim(ref) {
+        async claim(ref, known) {
           if (isDown && broken === "claim") throw new Error("the store is away");
-          return registry.claim(ref);
+          return registry.claim(ref, known);
         },
         async save(record) {
           // Where not even a claim can be stored, a record cannot either.
@@ -302,7 +302,7 @@ function holdableWorld() {
   }
   const registry: Registry = {
     ...inner,
-    claim: (ref) => whenFree("claim", () => inner.claim(ref)),
+    claim: (ref, known) => whenFree("claim", () => inner.claim(ref, known)),
     save: (record) => whenFree("save", () => inner.save(record)),
   };
   const { world, app } = worldWithShop({ registry });
@@ -749,7 +749,7 @@ describe("a stop that fails", () => {
       expect([outcome.kind, app.state.kind]).toEqual(["failed", "unknown"]);
       expect(world.eventsOf("shop").at(-1)).toBe("APP_STOP_FAILED");
       // And the claim is free again: the next request can wake it.
-      expect(await world.registry.claim(app.ref)).not.toBeNull();
+      expect(await world.registry.claim(app.ref, 0)).not.toBeNull();
     });
   }
 

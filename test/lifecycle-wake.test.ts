@@ -33,8 +33,10 @@ function failingRegistry(isDown: () => boolean): Registry {
     ...registry,
     save: (record) => unlessDown(() => registry.save(record)),
     remove: (ref) => unlessDown(() => registry.remove(ref)),
-    claim: (ref) => unlessDown(() => registry.claim(ref)),
-    release: (ref, fence) => unlessDown(() => registry.release(ref, fence)),
+    async claim(ref, known) {
+      const claim = await unlessDown(() => registry.claim(ref, known));
+      return claim && { ...claim, release: () => unlessDown(() => claim.release()) };
+    },
   };
 }
 
@@ -96,7 +98,7 @@ describe("wake", () => {
     expect(records).toMatchObject([{ phase: "awake", target: sampleTarget("shop") }]);
     expect(clock.pending()).toBe(0);
     // Nobody holds the claim any more.
-    expect(await registry.claim(app.ref)).toBeGreaterThan(app.fence);
+    expect((await registry.claim(app.ref, 0))?.fence).toBeGreaterThan(app.fence);
   });
 
   test("wake: a hundred that ask at once cause one call and one event", async () => {
@@ -197,14 +199,14 @@ describe("wake", () => {
   test("wake: while another instance changes the app it waits, and then wakes it", async () => {
     const world = createSmallWorld();
     const app = world.add("shop");
-    const fence = (await world.registry.claim(app.ref)) ?? 0;
+    const claim = await world.registry.claim(app.ref, 0);
     const waking = world.core.lifecycle.wake(app, CAUSE);
     await world.clock.advance(5000);
     expect(world.provider.calls).toEqual([]);
-    await world.registry.release(app.ref, fence);
+    await claim?.release();
     await world.clock.advance(1000);
     expect((await waking).kind).toBe("awake");
-    expect(app.fence).toBe(fence + 1);
+    expect(app.fence).toBe((claim?.fence ?? 0) + 1);
   });
 });
 
@@ -222,7 +224,7 @@ describe("failed wake", () => {
     expect(world.eventsOf("shop")).toEqual(["APP_WAKING", "APP_START_FAILED"]);
     expect(world.events.at(-1)?.reason).toBe("503 from the platform");
     expect((await world.registry.load()).records).toMatchObject([{ phase: "failed" }]);
-    expect(await world.registry.claim(app.ref)).not.toBeNull();
+    expect(await world.registry.claim(app.ref, 0)).not.toBeNull();
     expect(world.clock.pending()).toBe(0);
   });
 
@@ -379,14 +381,14 @@ describe("failed wake", () => {
   test("failed wake: while another instance changes the app it calls nothing, not even to tidy up", async () => {
     const world = createSmallWorld({ provider: tidying() });
     const app = world.add("shop");
-    const fence = (await world.registry.claim(app.ref)) ?? 0;
+    const claim = await world.registry.claim(app.ref, 0);
     const waking = world.core.lifecycle.wake(app, CAUSE);
     await world.clock.advance(WAKE_TIMEOUT_MS);
     expect((await waking).kind).toBe("failed");
     expect(world.provider.calls).toEqual([]);
     // And the other's claim is untouched.
-    expect(await world.registry.claim(app.ref)).toBeNull();
-    await world.registry.release(app.ref, fence);
+    expect(await world.registry.claim(app.ref, 0)).toBeNull();
+    await claim?.release();
   });
 
   test("failed wake: what is half started is stopped where the provider wants that", async () => {
@@ -886,5 +888,16 @@ describe("linked apps", () => {
     expect((await world.core.lifecycle.wake(front, CAUSE)).kind).toBe("awake");
     await world.clock.advance(0);
     expect(back.state).toMatchObject({ kind: "failed", why: "no room" });
+  });
+});
+
+describe("an end that a request finds", () => {
+  test("is told before its wake, like one that its platform reports", async () => {
+    const world = createSmallWorld();
+    const app = world.add("shop", { state: awakeAt("shop") });
+    world.provider.up.delete("shop");
+    world.core.lifecycle.targetIsDown(app, sampleTarget("shop"), CAUSE);
+    await world.clock.advance(100);
+    expect(world.eventsOf("shop")).toEqual(["APP_STOPPED", "APP_WAKING", "APP_STARTED"]);
   });
 });

@@ -316,7 +316,7 @@ describe("close", () => {
   /** How to bring a wake to a halt at some point; all of them would wait there for good. */
   const wakes: Readonly<Record<string, (world: SmallWorld) => void>> = {
     "waits for another instance's claim": (world) => {
-      void world.registry.claim({ provider: "stub", id: "shop" });
+      void world.registry.claim({ provider: "stub", id: "shop" }, 0);
     },
     "runs its hook": (world) => {
       world.hooks.beforeStart = async ({ signal = new AbortController().signal }) =>

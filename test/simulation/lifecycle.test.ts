@@ -12,7 +12,7 @@ import type { Machine, ScriptedPlatform, SleepScript, WakeScript } from "./scrip
 import type { World } from "./world.ts";
 import { createPlatforms, createWorld, LABELS, NAMES } from "./world.ts";
 
-const RUNS = 1500;
+const RUNS = 400;
 const STEPS = 60;
 const WAKE_SCRIPTS: readonly WakeScript[] = [
   "quick",

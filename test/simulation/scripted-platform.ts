@@ -78,13 +78,23 @@ export interface Machine {
   wakesAllowed: number;
 }
 
+/** What one run of the program is to the platform. */
+export interface PlatformView {
+  readonly isAlive: () => boolean;
+  readonly watches: boolean;
+  /** The run's own, where calls wait for their turn. Left out: the platform's. */
+  readonly ownClock?: Clock;
+  /** Told of each sleep call of this run as it is sent. Left out: nobody wants to know. */
+  readonly onSleep?: (id: string) => void;
+}
+
 export interface ScriptedPlatform {
   readonly name: string;
   readonly listHasState: boolean;
   readonly machines: ReadonlyMap<string, Machine>;
   readonly violations: string[];
   /** The provider as one run of the program sees it: once `isAlive` says no, its calls never come back. */
-  provider(options: { readonly isAlive: () => boolean; readonly watches: boolean }): Provider;
+  provider(options: PlatformView): Provider;
   /** Whether a connection to this origin gets an answer now. */
   answers(origin: string): boolean;
   isUp(id: string): boolean;
@@ -232,7 +242,7 @@ export function createScriptedPlatform(deps: {
       it.crashed = "exited with status 1";
       report(it);
     },
-    provider: ({ isAlive, watches }) => {
+    provider: ({ isAlive, watches, ownClock = clock, onSleep = () => undefined }) => {
       /** A call takes a while, ends with the signal, and never comes back to a program that was killed. */
       async function call(signal: AbortSignal, maxMs = 50): Promise<void> {
         await sleep(clock, chance.between(0, maxMs), signal);
@@ -248,6 +258,8 @@ export function createScriptedPlatform(deps: {
         }
       }
       let unlisted: ReadonlySet<string> = new Set();
+      /** Left out by a list, and in none that came since: two in a row would mean that it is gone. */
+      const slipped = new Set<string>();
       /** By app: what calls off a stop that was not sent yet. */
       const unsent = new Map<string, AbortController>();
       /** @throws ProviderError when it is called off before its turn */
@@ -255,7 +267,9 @@ export function createScriptedPlatform(deps: {
         const stop = new AbortController();
         unsent.set(id, stop);
         try {
-          await call(AbortSignal.any([stop.signal, signal]), chance.oneOf([0, 2000]));
+          const turnMs = chance.between(0, chance.oneOf([0, 2000]));
+          await sleep(ownClock, turnMs, AbortSignal.any([stop.signal, signal]));
+          if (!isAlive()) await new Promise(() => undefined);
         } finally {
           unsent.delete(id);
         }
@@ -272,20 +286,23 @@ export function createScriptedPlatform(deps: {
           snapshotLooks: !listHasState,
         },
         async list(signal) {
-          const picture = [...machines.values()].filter(isListed).map(
-            (it): Listing => ({
-              id: it.id,
-              key: it.key,
-              aliases: it.aliases,
-              observation: listHasState ? observe(it) : null,
-              sleepsByItself: false,
-            }),
-          );
+          const picture = [...machines.values()]
+            .filter((it) => isListed(it, slipped))
+            .map(
+              (it): Listing => ({
+                id: it.id,
+                key: it.key,
+                aliases: it.aliases,
+                observation: listHasState ? observe(it) : null,
+                sleepsByItself: false,
+              }),
+            );
           const hidden = [...machines.values()].filter(({ isHidden }) => isHidden);
           // The picture is taken now and arrives later: by then it may be stale.
           await call(signal, 2000);
           if (platform.listFails) throw new ProviderError("unavailable", "503 from the platform");
           unlisted = new Set(hidden.map(({ id }) => id));
+          for (const { id } of picture) slipped.delete(id);
           return picture;
         },
         async observe(id, signal) {
@@ -317,6 +334,7 @@ export function createScriptedPlatform(deps: {
               throw new ProviderError("rate-limited", "no calls for a while", { retryAfterMs });
             }
             platform.onSleep(id);
+            onSleep(id);
             await call(signal, 500);
             const it = find(id);
             const script = it.sleepScript;
@@ -400,9 +418,10 @@ export function createScriptedPlatform(deps: {
   }
 
   /** Whether the list that is made now has it. */
-  function isListed(it: Machine): boolean {
+  function isListed(it: Machine, slipped: Set<string>): boolean {
     if (it.isGone || it.isHidden) return false;
-    if (!it.slips) return true;
+    if (!it.slips || slipped.has(it.id)) return true;
+    slipped.add(it.id);
     it.slips = false;
     it.slippedMs = clock.now();
     return false;

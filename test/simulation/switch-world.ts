@@ -582,6 +582,13 @@ function appPolicy(key: string): Policy {
     tlsVerify: true,
     tlsCa: null,
     ignored: false,
+    ignore: null,
+    keepAwake: null,
+    forceSleep: null,
+    busyUrl: null,
+    keepAwakeHeaderMaxMs: null,
+    websocketMaxQuietMs: null,
+    hooks: null,
   };
 }
 
@@ -606,8 +613,10 @@ function facade(registry: Registry, isAlive: () => boolean): Registry {
     save: (record) => whileAlive(() => registry.save(record)),
     remove: (ref) => whileAlive(() => registry.remove(ref)),
     touch: (uses) => whileAlive(() => registry.touch(uses)),
-    claim: (ref) => whileAlive(() => registry.claim(ref)),
-    release: (ref, fence) => whileAlive(() => registry.release(ref, fence)),
+    async claim(ref, known) {
+      const claim = await whileAlive(() => registry.claim(ref, known));
+      return claim && { ...claim, release: () => whileAlive(() => claim.release()) };
+    },
     close: async () => undefined,
   };
 }

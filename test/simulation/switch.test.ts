@@ -8,7 +8,7 @@ import { type Chance, createChance } from "../support/random.ts";
 import { createVirtualClock, type VirtualClock } from "../support/virtual-clock.ts";
 import { createSwitchWorld, KEYS, type Key, type SwitchWorld } from "./switch-world.ts";
 
-const RUNS = 2000;
+const RUNS = 400;
 const STEPS = 30;
 
 /** Plays one life from a seed. @returns what was wrong, or an empty list */

@@ -326,7 +326,7 @@ function buildCore(deps: {
 }
 
 /** alpha links to beta, beta to alpha again; gamma stands alone. */
-function policyFor(key: string, isNever: boolean): Policy {
+export function policyFor(key: string, isNever: boolean): Policy {
   const linkedKeys = { alpha: ["beta"], beta: ["alpha"] }[key as "alpha"] ?? [];
   return {
     maxIdleMs: isNever ? null : key === "gamma" ? 0 : MAX_IDLE_MS,
@@ -337,10 +337,17 @@ function policyFor(key: string, isNever: boolean): Policy {
     tlsVerify: true,
     tlsCa: null,
     ignored: false,
+    ignore: null,
+    keepAwake: null,
+    forceSleep: null,
+    busyUrl: null,
+    keepAwakeHeaderMaxMs: null,
+    websocketMaxQuietMs: null,
+    hooks: null,
   };
 }
 
-function headFor(key: string, navigation: boolean): RequestHead {
+export function headFor(key: string, navigation: boolean): RequestHead {
   const accept = navigation ? "text/html" : "application/json";
   return {
     method: "GET",
@@ -362,8 +369,10 @@ function facade(registry: Registry, isAlive: () => boolean): Registry {
     save: (record: AppRecord) => whileAlive(() => registry.save(record)),
     remove: (ref) => whileAlive(() => registry.remove(ref)),
     touch: (uses) => whileAlive(() => registry.touch(uses)),
-    claim: (ref) => whileAlive(() => registry.claim(ref)),
-    release: (ref, fence) => whileAlive(() => registry.release(ref, fence)),
+    async claim(ref, known) {
+      const claim = await whileAlive(() => registry.claim(ref, known));
+      return claim && { ...claim, release: () => whileAlive(() => claim.release()) };
+    },
     close: async () => undefined,
   };
 }
