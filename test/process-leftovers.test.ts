@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 
 import type { ProcessDeclaration } from "../src/config.ts";
+import { instanceNameOf } from "../src/instance-name.ts";
 import { bootId, startedAt } from "../src/providers/process-table.ts";
 import {
   bunCommand,
@@ -160,6 +161,27 @@ test("leftovers: those of another instance are left alone, although its owner is
   await owner.process.kill();
   await using _ = await testedProvider([], { instanceId: `${instanceId}2`, folder: dir.path });
   expect(owner.pids.map(lives)).toEqual([true]);
+});
+
+test("leftovers: an instance that takes an app over ends what a dead one of that name has left of it, and nothing else", async () => {
+  using dir = tempDir();
+  const command = "echo up $$; exec sleep 60";
+  const apps = [declareProcess("shop", command), declareProcess("blog", command)];
+  // Told apart by how they begin.
+  const [dead, living] = [crypto.randomUUID(), crypto.randomUUID()];
+  await using left = await startOwner({ instanceId: dead, folder: dir.path }, ...apps);
+  await left.process.kill();
+  using elsewhere = tempDir();
+  await using kept = await startOwner({ instanceId: living, folder: elsewhere.path }, ...apps);
+  await using other = await testedProvider(apps);
+  const takeOver = (id: string) => other.provider.takeOver?.("shop", instanceNameOf(id));
+  await takeOver(living);
+  await takeOver(`${dead}x`.slice(1));
+  expect([...left.pids, ...kept.pids].map(lives)).toEqual([true, true, true, true]);
+  await takeOver(dead);
+  expect(left.pids.map(lives)).toEqual([false, true]);
+  expect(kept.pids.map(lives)).toEqual([true, true]);
+  expect(other.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
 });
 
 test("leftovers: a process that only has a noted number is never touched", async () => {

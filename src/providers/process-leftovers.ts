@@ -43,11 +43,12 @@ export function ownerMark(instanceId: string): string {
  * instances, and processes that merely have a recorded number are left alone. What cannot be ended is logged.
  */
 export async function endLeftovers(deps: LeftoversDeps): Promise<void> {
-  const files = deps.ledger.read().filter((file) => isOrphaned(file.marks, deps.instanceId));
+  const isOurs = ({ owner }: Marks) => isOrphaned(owner, deps.instanceId);
+  const files = deps.ledger.read().filter((file) => isOurs(file.marks));
   const noted = new Map<string, ProcessTree>();
   for (const file of files) addNoted(noted, file);
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
-    const trees = await addMarked(noted, deps.instanceId);
+    const trees = await addMarked(noted, isOurs);
     const ended = await Promise.all([...trees.values()].map((tree) => endLeftover(deps, tree)));
     if (!ended.includes(true)) break;
   }
@@ -57,8 +58,27 @@ export async function endLeftovers(deps: LeftoversDeps): Promise<void> {
   }
 }
 
+/**
+ * Ends what instances that no longer live have left running of one app on this machine. What cannot be ended is logged.
+ * @param of.isFrom whether an instance with this id is meant
+ */
+export async function endLeftoversOf(
+  of: { readonly app: string; readonly isFrom: (instanceId: string) => boolean },
+  deps: Pick<LeftoversDeps, "clock" | "log">,
+): Promise<void> {
+  const isMeant = ({ owner, app }: Marks) => {
+    const instanceId = instanceOf(owner);
+    return app === of.app && of.isFrom(instanceId) && isOrphaned(owner, instanceId);
+  };
+  const trees = await addMarked(new Map(), isMeant);
+  await Promise.all([...trees.values()].map((tree) => endLeftover(deps, tree)));
+}
+
 /** @returns whether anything was left of it, and has ended now */
-async function endLeftover(deps: LeftoversDeps, tree: ProcessTree): Promise<boolean> {
+async function endLeftover(
+  deps: Pick<LeftoversDeps, "clock" | "log">,
+  tree: ProcessTree,
+): Promise<boolean> {
   const pids = (await membersOf(tree)).map((entry) => entry.pid);
   if (pids.length === 0) return false;
   const { app, owner } = tree.marks;
@@ -88,7 +108,7 @@ function isStillThere(leader: Leader): boolean {
 /** The trees that were noted, and those that are found by the marks in their environment. */
 async function addMarked(
   noted: ReadonlyMap<string, ProcessTree>,
-  instanceId: string,
+  isMeant: (marks: Marks) => boolean,
 ): Promise<ReadonlyMap<string, ProcessTree>> {
   const trees = new Map(noted);
   const entries = await listProcesses();
@@ -96,7 +116,7 @@ async function addMarked(
   for (const entry of entries) {
     if (spared.has(entry.pid)) continue;
     const found = await readMarks(entry.pid);
-    if (found === null || !isOrphaned(found, instanceId)) continue;
+    if (found === null || !isMeant(found)) continue;
     const { owner, app } = found;
     addTree(trees, { owner, app }, isLeader(entry) ? entry : null);
   }
@@ -117,12 +137,22 @@ function isLeader(entry: ProcessEntry): boolean {
 }
 
 /** Whether the owner is a Paastis of this instance that no longer lives. */
-function isOrphaned(marks: Marks, instanceId: string): boolean {
+function isOrphaned(owner: string, instanceId: string): boolean {
   const ours = ownerPrefix(instanceId);
-  if (!marks.owner.startsWith(ours)) return false;
+  if (!owner.startsWith(ours)) return false;
   // What follows the number is a start time, which may hold colons itself.
-  const [, pid, began] = /^(\d+):(.+)$/.exec(marks.owner.slice(ours.length)) ?? [];
+  const [, pid, began] = /^(\d+):(.+)$/.exec(owner.slice(ours.length)) ?? [];
   return began !== undefined && startedAt(Number(pid)) !== began;
+}
+
+function instanceOf(owner: string): string {
+  const end = owner.indexOf(":");
+  try {
+    return decodeURIComponent(end === -1 ? owner : owner.slice(0, end));
+  } catch {
+    // Somebody else has set the variable.
+    return "";
+  }
 }
 
 /** Encoded, so that no instance's prefix is the beginning of another's. */

@@ -2,9 +2,10 @@
 
 import type { ProcessDeclaration } from "../config.ts";
 import { messageOf } from "../errors.ts";
+import { instanceNameOf } from "../instance-name.ts";
 import { throwIfAborted, unlessAborted } from "./abortable.ts";
 import { createLedger } from "./process-ledger.ts";
-import { endLeftovers, ownerMark } from "./process-leftovers.ts";
+import { endLeftovers, endLeftoversOf, ownerMark } from "./process-leftovers.ts";
 import { endChild, startIn } from "./process-run.ts";
 import {
   ASLEEP,
@@ -64,6 +65,7 @@ function providerOf(context: ProcessContext): Provider {
     name: "process",
     capabilities: {
       listsDeclaredApps: true,
+      runsApps: true,
       listHasState: true,
       wakeTimeoutMs: WAKE_TIMEOUT_MS,
       get sleepTimeoutMs() {
@@ -96,6 +98,16 @@ function providerOf(context: ProcessContext): Provider {
     },
     forget: (id) => forget(context, id),
     versions: createVersions(context),
+    async takeOver(id, at) {
+      const { clock, log } = context.deps;
+      const isFrom = (instanceId: string) => instanceNameOf(instanceId) === at;
+      try {
+        await endLeftoversOf({ app: id, isFrom }, { clock, log });
+      } catch (error) {
+        // At worst it lives on beside its successor.
+        log.error({ app: id, reason: messageOf(error) }, "could not look for what is left of it");
+      }
+    },
     close() {
       context.closing ??= closeAll(context);
       return context.closing;

@@ -96,6 +96,8 @@ export type Step =
 export interface Capabilities {
   /** Its list is what `paastis.yml` declares: an app that is not in it is gone, without a second look. */
   readonly listsDeclaredApps: boolean;
+  /** Its apps are children of this program: no other instance can stop them, or say how they are. Left out: they are not. */
+  readonly runsApps?: boolean;
   /**
    * Its list says how each app is. Where it does not, what is known of an app may be an hour old, and an app is
    * looked at once more before it is put to sleep.
@@ -248,6 +250,12 @@ export interface Provider {
   check?(signal: AbortSignal): Promise<readonly AccountReport[]>;
   /** The app is no longer declared: ends what still runs for it here. Only declared apps need it. */
   forget?(id: string): Promise<void>;
+  /**
+   * Another instance ran the app and is gone: what is left of it on this machine ends, before it is started here. Only a
+   * provider whose apps are children of this program has it. Never rejects.
+   * @param at what that instance is called
+   */
+  takeOver?(id: string, at: string): Promise<void>;
   /** How a new version of an app is started beside the old one; only a provider that starts apps itself has it. */
   readonly versions?: Versions;
   /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
@@ -258,6 +266,8 @@ export interface Provider {
    * @throws anything when `signal` aborts
    */
   untilBack?(signal: AbortSignal): Promise<void>;
+  /** Calls that the platform still allows, by its newest word; `null`: it did not say. Left out: it never does. */
+  quotaLeft?(): number | null;
   /** Somebody is in a hurry: what `close` politely waits for is cut. Safe to repeat. */
   hurry?(): Promise<void>;
 }
