@@ -176,7 +176,8 @@ export function outcomeAnswer(
     case "busy": {
       const { id, to, sinceMs } = outcome.running;
       const what = { to: portOf(to), id, since: timeOf(sinceMs) };
-      const message = `A switch to ${lower(nameOf(to))} (${id}) is under way since ${what.since}: wait for it to end`;
+      const where = outcome.isElsewhere ? " on another instance" : "";
+      const message = `A switch to ${lower(nameOf(to))} (${id}) is under way${where} since ${what.since}: wait for it to end`;
       return refusal(409, "Switch in progress", message, { switch: what });
     }
     case "key-reused":
@@ -186,7 +187,7 @@ export function outcomeAnswer(
         `This Idempotency-Key was used for a switch to ${lower(nameOf(outcome.to))}: use a new one`,
       );
     case "not-saved":
-      return refusal(500, "State not saved", `${outcome.why}. Nothing has changed`);
+      return notSavedAnswer(outcome.why, outcome.isUncertain);
     case "refused":
       return refusal(503, "Not switched", outcome.why);
   }
@@ -218,6 +219,14 @@ export function statusesText(statuses: SwitchPolicy["gate"]["statuses"]): string
     return from % 100 === 0 && to === from + 99 ? `${from / 100}xx` : `${from}-${to}`;
   });
   return names.join(" or ");
+}
+
+/** What could not be stored is not done; of what may have been, the status will tell. */
+export function notSavedAnswer(why: string, isUncertain: boolean): AdminAnswer {
+  const rest = isUncertain
+    ? "It may have been stored all the same: ask for the status before you try again"
+    : "Nothing has changed";
+  return refusal(500, "State not saved", `${why}. ${rest}`);
 }
 
 function nameOf(address: string): string {

@@ -24,6 +24,9 @@ export function switchConfigOf(
   return {
     admin: {
       token: values.adminToken,
+      hosts: values.adminHosts,
+      rateLimit: values.adminRateLimit,
+      isTls: values.tlsCert !== null,
       allowlist: values.adminAllowlist,
       trustedProxies: values.trustedProxies,
       socketPath: inDataDir(values.adminUnixSocket, socketIn(dataDir)),
@@ -33,6 +36,7 @@ export function switchConfigOf(
     insight: {
       isFast: values.fastPath,
       showsUpstream: values.debugUpstream,
+      logsRequests: values.accessLog,
       verboseErrors: values.verboseErrors,
     },
     switches: {

@@ -4,6 +4,7 @@ import type { App, Target } from "./app.ts";
 import { addressOf } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { Carrier } from "./engines/carrier.ts";
+import { messageOf } from "./errors.ts";
 import type { Cause, EventBus, EventName, PaastisEvent } from "./events.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
@@ -11,7 +12,7 @@ import type { Versions } from "./providers/provider.ts";
 import type { GateLook, GateResult } from "./switch-gate.ts";
 import type { SwitchPolicy } from "./switch-policy.ts";
 import type { SwitchEntry, SwitchRecord } from "./switch-record.ts";
-import type { SwitchStore } from "./switch-store.ts";
+import { Overtaken, type SwitchLock, type SwitchStore } from "./switch-store.ts";
 
 /** Everything the switchboard needs from outside. */
 export interface SwitchboardDeps {
@@ -79,11 +80,22 @@ export type SwitchOutcome =
     }
   /** Nobody starts new versions of such an app, or not two of it at once. */
   | { readonly kind: "impossible"; readonly why: string }
-  | { readonly kind: "busy"; readonly running: Running }
+  /** Another switch runs. */
+  | {
+      readonly kind: "busy";
+      readonly running: Running;
+      /** On another instance. */
+      readonly isElsewhere: boolean;
+    }
   /** The key was used for another target. */
   | { readonly kind: "key-reused"; readonly to: string }
   /** It could not be made durable, so nothing has changed. */
-  | { readonly kind: "not-saved"; readonly why: string }
+  | {
+      readonly kind: "not-saved";
+      readonly why: string;
+      /** It may have been made durable all the same, and then it will count soon. */
+      readonly isUncertain: boolean;
+    }
   | { readonly kind: "refused"; readonly why: string };
 
 /** What the switchboard knows of one app. */
@@ -92,7 +104,11 @@ export interface Desk {
   /** How new versions of it are started; `null`: by somebody else. */
   readonly versions: Versions | null;
   record: SwitchRecord;
-  /** The lock: one switch at a time. */
+  /** What the store had when `record` was made of it. */
+  seen: SwitchRecord;
+  /** The store has something else now, of another instance, that is yet to be taken over. */
+  hasNews: boolean;
+  /** One switch at a time. */
   running: Running | null;
   /** A rollback that Paastis tries by itself: whoever switches by hand goes first. `null`: none is tried. */
   rollback: { readonly callOff: AbortController; readonly over: Promise<unknown> } | null;
@@ -120,6 +136,8 @@ export interface SwitchContext extends SwitchboardDeps {
   readonly later: (work: Promise<void>) => void;
   /** What a record says has changed, or a drain is over: watches, and ends old versions, as is right from now on. */
   readonly settle: (desk: Desk) => void;
+  /** Takes over what another instance has stored, if it has. Safe to repeat. */
+  readonly adopt: (desk: Desk) => void;
   /** A version of an app has ended by itself while requests went to it. @returns whether that is seen to here */
   readonly hasEnded: (desk: Desk, end: VersionEnd) => boolean;
 }
@@ -157,39 +175,77 @@ export function activeTarget({ state, lastTarget }: App): Target | null {
   return state.kind === "awake" || state.kind === "draining" ? state.target : lastTarget;
 }
 
+/** One change of an app's record. */
+export interface Step {
+  /**
+   * From the record as it is by then; the same object when there is nothing to change. It is called anew when another
+   * instance was faster.
+   */
+  readonly change: (record: SwitchRecord) => SwitchRecord;
+  /** What it is done under; left out: nothing. */
+  readonly lock?: SwitchLock | null;
+  /** Called in the moment in which the new record counts. */
+  readonly onSaved?: () => void;
+  /** It counts although it cannot be stored, and this is called before; left out: it does not count. */
+  readonly onUnsaved?: (error: unknown) => void;
+}
+
+/** Others are faster so often only when something is wrong with them. */
+const ATTEMPTS_MAX = 20;
+
 /**
  * Changes an app's record: durable first, then known. Changes wait for each other.
- * @param change from the record as it is by then; the same object when there is nothing to change
- * @param onSaved called in the moment in which the new record counts
- * @param onUnsaved it counts although it cannot be stored, and this is called before; left out: it does not count
+ * @throws Overtaken when what it is done under has passed to another instance
  * @throws Error when it cannot be stored, or the app is gone: then nothing has changed
  */
-export async function update(
-  context: SwitchContext,
-  desk: Desk,
-  step: {
-    readonly change: (record: SwitchRecord) => SwitchRecord;
-    readonly onSaved?: () => void;
-    readonly onUnsaved?: (error: unknown) => void;
-  },
-): Promise<void> {
-  const work = desk.writing.then(async () => {
-    desk.over.signal.throwIfAborted();
-    const next = step.change(desk.record);
-    if (next === desk.record) return;
-    try {
-      await context.store.save(desk.app.key, next);
-    } catch (error) {
-      if (step.onUnsaved === undefined) throw error;
-      step.onUnsaved(error);
-      context.store.hold(desk.app.key, next);
+export async function update(context: SwitchContext, desk: Desk, step: Step): Promise<void> {
+  await inTurn(desk, async () => {
+    for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts += 1) {
+      desk.over.signal.throwIfAborted();
+      context.adopt(desk);
+      if (await wasTaken(context, desk, step)) return;
+      desk.hasNews = true;
     }
-    desk.record = next;
-    step.onSaved?.();
-    context.settle(desk);
+    throw new Error("other instances change it again and again: try again");
   });
+}
+
+/** Takes over what another instance has stored, once the changes under way are done. Never rejects. */
+export async function catchUp(context: SwitchContext, desk: Desk): Promise<void> {
+  await inTurn(desk, async () => {
+    try {
+      context.adopt(desk);
+    } catch (error) {
+      const fields = { app: desk.app.key, reason: messageOf(error) };
+      context.log.error(fields, "what another instance has stored broke it: please report it");
+    }
+  });
+}
+
+async function inTurn(desk: Desk, task: () => Promise<void>): Promise<void> {
+  const work = desk.writing.then(task);
   desk.writing = work.catch(() => undefined);
   await work;
+}
+
+/** @returns false, and nothing has changed, when another instance was faster */
+async function wasTaken(context: SwitchContext, desk: Desk, step: Step): Promise<boolean> {
+  const { app, record, seen } = desk;
+  const next = step.change(record);
+  if (next === record) return true;
+  try {
+    const { lock = null } = step;
+    if (!(await context.store.save(app.key, next, { seen, lock }))) return false;
+  } catch (error) {
+    if (step.onUnsaved === undefined || error instanceof Overtaken) throw error;
+    step.onUnsaved(error);
+    context.store.hold(app.key, next);
+  }
+  desk.record = next;
+  desk.seen = next;
+  step.onSaved?.();
+  context.settle(desk);
+  return true;
 }
 
 /** Tells everybody what happened to an app. */

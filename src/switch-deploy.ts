@@ -5,18 +5,12 @@ import { sleep } from "./clock.ts";
 import { durationText } from "./durations.ts";
 import { messageOf } from "./errors.ts";
 import { ProviderError, type Version, type Versions } from "./providers/provider.ts";
-import {
-  refusedBecauseOver,
-  runLocked,
-  runOnce,
-  type SwitchOrder,
-  saveThenSwap,
-  sawWhat,
-} from "./switch.ts";
+import { runOnce, type SwitchOrder, saveThenSwap, sawWhat } from "./switch.ts";
 import { statusesText } from "./switch-answers.ts";
-import type { Desk, Running, SwitchContext, SwitchOutcome } from "./switch-context.ts";
+import type { Desk, SwitchContext, SwitchOutcome } from "./switch-context.ts";
 import { NEW_VERSION, tell, upAddress } from "./switch-context.ts";
 import { type GateResult, passGate } from "./switch-gate.ts";
+import { refusedBecauseOver, runLocked, type Turn } from "./switch-lock.ts";
 
 /** What a deployment is asked for with. */
 export type DeployOrder = Pick<SwitchOrder, "cause" | "idempotencyKey">;
@@ -25,7 +19,7 @@ interface Deployment extends DeployOrder {
   readonly context: SwitchContext;
   readonly desk: Desk;
   readonly versions: Versions;
-  readonly running: Running;
+  readonly turn: Turn;
 }
 
 /** How often an app that is being stopped is looked at, and for how long at most, ms. */
@@ -48,14 +42,15 @@ export function runDeploy(
     const why = `${app.key} is an app of ${app.ref.provider}, whose new versions somebody else starts: only apps of provider process can be deployed`;
     return Promise.resolve({ kind: "impossible", why });
   }
-  const work = (running: Running) => deploy({ context, desk, versions, running, ...order });
-  return runOnce(desk, { key: order.idempotencyKey, to: NEW_VERSION }, () =>
-    runLocked(context, desk, { to: NEW_VERSION, work }),
+  const work = (turn: Turn) => deploy({ context, desk, versions, turn, ...order });
+  const asked = { key: order.idempotencyKey, to: NEW_VERSION };
+  return runOnce(desk, asked, () =>
+    runLocked(context, desk, { ...asked, cause: order.cause, work }),
   );
 }
 
 async function deploy(deployment: Deployment): Promise<SwitchOutcome> {
-  const { context, desk, versions, running } = deployment;
+  const { context, desk, versions, turn } = deployment;
   const { app } = desk;
   const { signal } = desk.over;
   // From here on no stop can begin; one that has begun must end before the app can be anywhere else.
@@ -70,7 +65,7 @@ async function deploy(deployment: Deployment): Promise<SwitchOutcome> {
   } catch (error) {
     return signal.aborted ? refusedBecauseOver(desk) : notBegun(deployment, error);
   }
-  desk.running = { ...running, to: addressOf(version.target) };
+  desk.running = { ...turn.running, to: addressOf(version.target) };
   try {
     return await moveTo(deployment, version);
   } finally {
@@ -88,7 +83,7 @@ async function isStoppedSoon({ clock }: SwitchContext, { app, over }: Desk): Pro
 }
 
 async function moveTo(deployment: Deployment, version: Version): Promise<SwitchOutcome> {
-  const { context, desk, running, cause, idempotencyKey } = deployment;
+  const { context, desk, turn, cause, idempotencyKey } = deployment;
   const { app } = desk;
   const { target } = version;
   const { clock, fetch } = context;
@@ -104,7 +99,7 @@ async function moveTo(deployment: Deployment, version: Version): Promise<SwitchO
   if (end.why !== null || !gate.isHealthy) {
     return notHealthy(deployment, { version, gate, end: end.why });
   }
-  const order = { target, reason: "deploy", cause, idempotencyKey, id: running.id } as const;
+  const order = { target, reason: "deploy", cause, idempotencyKey, turn } as const;
   return await saveThenSwap(context, desk, { order, from: upAddress(app), look: gate.last });
 }
 

@@ -5,22 +5,28 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { isListeningOn } from "./admin/listen.ts";
+import { newSecret } from "./admin/secret.ts";
 import { makeShelter, removeShelter, shelterFor } from "./admin-socket.ts";
 import type { Clock } from "./clock.ts";
 import type { AdminConfig, AppsConfig, Config } from "./config.ts";
 import { messageOf, PaastisError } from "./errors.ts";
 import type { FileLock } from "./file-lock.ts";
 import type { Log } from "./log.ts";
+import type { RedisConnection } from "./redis/connection.ts";
+import { createRedisSwitchSpace } from "./redis/switch-space.ts";
 import { fitsSocket, SOCKET_BYTES_MAX } from "./socket-path.ts";
 import { lockStateFile, openStateFile, type StateFile } from "./state-file.ts";
 import { switchPolicyFor } from "./switch-policy.ts";
-import { openSwitchStore, type SwitchStore } from "./switch-store.ts";
+import { openSharedSwitchStore, type SharedSwitchStore } from "./switch-shared-store.ts";
+import { openSwitchStore, type SwitchFileStore, type SwitchStore } from "./switch-store.ts";
 
 /** What a switchboard is remembered in, opened before anything that asks it. */
 export interface SwitchFiles {
   readonly store: SwitchStore;
-  /** With the place of the socket. */
+  /** With the place of the socket, and a token for this start where nobody has given one. */
   readonly admin: AdminConfig;
+  /** Something that other instances have stored may have been missed, or lost. Never throws. */
+  readonly resync: () => void;
   /** Somebody said where the socket is to be: it is there, or nowhere. */
   readonly isSocketNamed: boolean;
   /** Nothing is written, and nobody listens, any more. */
@@ -35,22 +41,32 @@ export interface SwitchFilesDeps {
   readonly dataDir: string | null;
   /** What `paastis.yml` says now. */
   readonly live: { readonly apps: AppsConfig };
+  /** What is shared with other instances is there; left out or `null`: there are none. */
+  readonly redis?: RedisConnection | null;
 }
 
 /** @throws PaastisError `config_invalid` when the state file cannot be read, or another program has it */
 export async function openSwitchFiles(config: Config, deps: SwitchFilesDeps): Promise<SwitchFiles> {
   const state = openState(config, deps);
+  const shared = shareOver(state.store, config, deps);
   const place = await placeSocket(config, deps);
+  await shared?.opened;
   return {
-    store: state.store,
-    admin: { ...config.admin, socketPath: place.socketPath },
+    store: shared ?? state.store,
+    admin: { ...withStartToken(config.admin), socketPath: place.socketPath },
+    resync: () => shared?.resync(),
     isSocketNamed: config.named.adminSocket,
     async close() {
+      await shared?.close();
       await state.file?.close();
       state.lock?.release();
       place.remove();
     },
   };
+}
+
+function withStartToken(admin: AdminConfig): AdminConfig {
+  return admin.token === null ? { ...admin, startToken: newSecret() } : admin;
 }
 
 function openState(config: Config, deps: SwitchFilesDeps) {
@@ -70,7 +86,23 @@ function openState(config: Config, deps: SwitchFilesDeps) {
   }
 }
 
-function storeOver(file: StateFile | null, config: Config, deps: SwitchFilesDeps): SwitchStore {
+/** @returns `null`: there are no other instances */
+function shareOver(
+  file: SwitchFileStore,
+  config: Config,
+  deps: SwitchFilesDeps,
+): SharedSwitchStore | null {
+  const { clock, live, log, redis = null } = deps;
+  if (redis === null) return null;
+  return openSharedSwitchStore({
+    ...{ clock, file, log },
+    space: createRedisSwitchSpace(redis),
+    isLocal: (key) => live.apps.apps.some((app) => app.key === key && app.provider === "process"),
+    mayLead: (key, address) => mayLead({ key, address }, config, deps),
+  });
+}
+
+function storeOver(file: StateFile | null, config: Config, deps: SwitchFilesDeps): SwitchFileStore {
   return openSwitchStore({
     file,
     soleApp: config.admin.soleApp,
@@ -122,11 +154,11 @@ function unusable(path: string, why: string, cause?: unknown): PaastisError {
 }
 
 /** What an earlier run has left is read, if that can be; nothing is written. */
-function forgetful(path: string, { clock, log }: SwitchFilesDeps): StateFile {
-  log.warn(
-    { file: path, next: "set DATA_DIR or STATE_FILE to where something can be written" },
-    "switches are remembered in memory alone: after a restart apps are where they were before",
-  );
+function forgetful(path: string, { clock, log, redis = null }: SwitchFilesDeps): StateFile {
+  const next = "set DATA_DIR or STATE_FILE to where something can be written";
+  const which = redis === null ? "switches" : "switches of apps of provider process";
+  const text = "are remembered in memory alone: after a restart apps are where they were before";
+  log.warn({ file: path, next }, `${which} ${text}`);
   const file = openStateFile({ path, clock });
   return {
     ...file,

@@ -112,6 +112,13 @@ export function afterLoss(record: SwitchRecord): SwitchRecord {
   return { ...record, active: null, window: null, drains: [] };
 }
 
+/** Whether they are the same for visitors. Since when does not matter: it goes on. */
+export function isSamePause(one: Pause | null, other: Pause | null): boolean {
+  const messageOfOne = (pause: Pause | null) =>
+    pause?.kind === "maintenance" ? pause.message : null;
+  return one?.kind === other?.kind && messageOfOne(one) === messageOfOne(other);
+}
+
 /** When the last drain ends; `null`: nothing drains. */
 export function drainUntilMs({ drains }: SwitchRecord): number | null {
   return drains.length === 0 ? null : Math.max(...drains.map(({ untilMs }) => untilMs));

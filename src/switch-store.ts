@@ -1,72 +1,79 @@
-/** Switches in the state file: what stands there, and what of it can be believed. */
+/** Where switches are remembered, and the state file as one such place. */
 
 import { type Static, Type } from "typebox";
 import { Compile } from "typebox/schema";
 import { addressOf, targetOf } from "./app.ts";
 import { messageOf } from "./errors.ts";
-import type { Log } from "./log.ts";
 import type { StateFile } from "./state-file.ts";
 import { portOf } from "./switch-answers.ts";
+import type { Running } from "./switch-context.ts";
 import { NEVER_SWITCHED, type SwitchRecord } from "./switch-record.ts";
+import { createBelief, createSwitchShapes, type SwitchBounds } from "./switch-stored.ts";
 
 /** Where switches are remembered. */
 export interface SwitchStore {
   /** What an earlier run knew of an app; that it was never switched when that is nothing. */
   recordOf(key: string): SwitchRecord;
-  /** Durable when it resolves. @throws Error when it cannot be stored */
-  save(key: string, record: SwitchRecord): Promise<void>;
-  /** It counts although it could not be stored: it is, together with whatever is stored next. */
+  /**
+   * Durable when it resolves.
+   * @returns false, and nothing is stored, when another instance has stored something else meanwhile: `recordOf` gives it
+   * @throws Overtaken when the lock of `basis` has passed to another instance
+   * @throws Uncertain when nobody knows whether it was stored
+   * @throws Error when it cannot be stored
+   */
+  save(key: string, next: SwitchRecord, basis: SaveBasis): Promise<boolean>;
+  /** It counts although it could not be stored: it is as soon as that can be, with whatever is stored next at the latest. */
   hold(key: string, record: SwitchRecord): void;
+  /**
+   * Takes the sole right to switch an app, over all instances. From then on `recordOf` knows all that was stored before.
+   * @throws Error when nobody can be asked
+   */
+  lock(key: string, running: Running): Promise<Locking>;
+  /** From then on `recordOf` knows all that was stored before. @throws Error when nobody can be asked */
+  refresh(key: string): Promise<void>;
+  /** Calls `listener` whenever `recordOf` gives something else for an app that another instance has stored. */
+  subscribe(listener: (key: string) => void): () => void;
 }
 
-/** The last one that a date of four digits can show; what is later was never written by a clock. */
-const MS_MAX = Date.UTC(9999, 11, 31);
-const Milliseconds = Type.Number({ minimum: 0, maximum: MS_MAX });
-const Address = Type.String({ pattern: "^(https?://|unix:/)" });
-const Count = Type.Integer({ minimum: 0 });
+/** What a change was made of. */
+export interface SaveBasis {
+  /** What `recordOf` gave. */
+  readonly seen: SwitchRecord;
+  /** What it is done under; `null`: nothing that others must not do at the same time. */
+  readonly lock: SwitchLock | null;
+}
 
-const StoredEntry = Type.Object({
-  id: Type.String(),
-  from: Type.Union([Type.Null(), Address]),
-  to: Address,
-  atMs: Milliseconds,
-  reason: Type.Enum(["manual", "deploy", "rollback"]),
-  idempotencyKey: Type.Union([Type.Null(), Type.String()]),
-});
+/** The sole right to switch an app, over all instances. */
+export interface SwitchLock {
+  /** Greater than every earlier one of this app. */
+  readonly fence: number;
+  /** Gives it back. Safe to repeat. Never rejects. */
+  release(): Promise<void>;
+}
 
-const StoredLook = Type.Object({
-  status: Type.Union([Type.Null(), Count]),
-  body: Type.String(),
-  why: Type.Union([Type.Null(), Type.String()]),
-  ms: Milliseconds,
-});
+/** The right, or what another instance uses it for. */
+export type Locking = { readonly lock: SwitchLock } | { readonly heldBy: Running };
 
-const StoredSwitch = Type.Object({
-  active: Type.Union([Type.Null(), Address]),
-  lastSwitch: Type.Union([Type.Null(), StoredEntry]),
-  // Without it, somebody who knew nothing of answers has written the file.
-  answered: Type.Optional(
-    Type.Array(Type.Object({ entry: StoredEntry, look: Type.Union([Type.Null(), StoredLook]) })),
-  ),
-  drains: Type.Array(Type.Object({ address: Address, untilMs: Milliseconds })),
-  window: Type.Union([
-    Type.Null(),
-    Type.Object({
-      back: Address,
-      untilMs: Milliseconds,
-      before: Type.Object({ requests: Count, errors: Count }),
-    }),
-  ]),
-  pause: Type.Union([
-    Type.Null(),
-    Type.Object({ kind: Type.Literal("paused"), sinceMs: Milliseconds }),
-    Type.Object({
-      kind: Type.Literal("maintenance"),
-      sinceMs: Milliseconds,
-      message: Type.String(),
-    }),
-  ]),
-});
+/** Another instance has switched an app, or was given the right to: what was to be stored is out of date. */
+export class Overtaken extends Error {
+  override readonly name = "Overtaken";
+}
+
+/** It is not known whether something was stored: the answer was lost. */
+export class Uncertain extends Error {
+  override readonly name = "Uncertain";
+}
+
+/** For apps that nobody else switches. */
+export const ALWAYS_HELD: SwitchLock = { fence: 0, release: async () => undefined };
+
+/** The one in the state file. Nobody else changes it. */
+export interface SwitchFileStore extends SwitchStore {
+  /** Apps that it knows something of. */
+  keys(): readonly string[];
+  /** Forgets apps. @throws Error when that cannot be stored */
+  drop(keys: readonly string[]): Promise<void>;
+}
 
 /** What the whole file must be before its apps are looked at. */
 const StoredFile = Type.Object({ apps: Type.Record(Type.String(), Type.Unknown()) });
@@ -74,44 +81,26 @@ const StoredFile = Type.Object({ apps: Type.Record(Type.String(), Type.Unknown()
 const PortFile = Type.Object({ activePort: Type.Integer({ minimum: 1, maximum: 65_535 }) });
 
 /** What the store is made of. */
-export interface SwitchStoreOptions {
+export interface SwitchStoreOptions extends SwitchBounds {
   /** `null`: nothing lasts. */
   readonly file: StateFile | null;
   /** Key of the app whose port stands at the top of the file, for people and scripts. */
   readonly soleApp: string | null;
-  /** Whether requests for an app may go to an address. Left out: to any. */
-  readonly mayLead?: (key: string, address: string) => boolean;
   /** Left out: nobody knows, and nothing is said about it. */
   readonly isDeclared?: (key: string) => boolean;
-  readonly log: Log;
 }
 
 /**
  * Reads the file. What of it cannot be used is set aside and told, and the program goes on without it.
  * @throws Error when the file is there and cannot be read
  */
-export function openSwitchStore(options: SwitchStoreOptions): SwitchStore {
-  const { file, soleApp, log } = options;
+export function openSwitchStore(options: SwitchStoreOptions): SwitchFileStore {
+  const { file, soleApp } = options;
   const records = new Map(file === null ? [] : recordsIn(file, options));
   tellUnused(records, options);
-  const told = new Set<string>();
+  const believed = createBelief(options);
   return {
-    recordOf(key) {
-      const record = records.get(key) ?? NEVER_SWITCHED;
-      const usable = withinReach(record, (address) => options.mayLead?.(key, address) ?? true);
-      if (usable !== record && !told.has(key)) {
-        told.add(key);
-        log.error(
-          {
-            app: key,
-            active: record.active,
-            next: "switch.hosts names what it may be switched to",
-          },
-          "its stored switch leads where it may not be switched to, and is not taken over",
-        );
-      }
-      return usable;
-    },
+    recordOf: (key) => believed(key, records.get(key) ?? NEVER_SWITCHED),
     async save(key, record) {
       const before = records.get(key);
       records.set(key, record);
@@ -121,19 +110,19 @@ export function openSwitchStore(options: SwitchStoreOptions): SwitchStore {
         if (records.get(key) === record) restore(records, key, before);
         throw new Error(messageOf(error), { cause: error });
       }
+      return true;
     },
     hold: (key, record) => void records.set(key, record),
+    // Nobody else writes the file.
+    lock: async () => ({ lock: ALWAYS_HELD }),
+    refresh: async () => undefined,
+    subscribe: () => () => undefined,
+    keys: () => [...records.keys()],
+    async drop(keys) {
+      for (const key of keys) records.delete(key);
+      await file?.write(contentOf(records, soleApp));
+    },
   };
-}
-
-/** Pure. The same object when all of it may be used; an app whose active target may not is where it is declared. */
-function withinReach(record: SwitchRecord, isAllowed: (address: string) => boolean): SwitchRecord {
-  const { active, pause } = record;
-  if (active !== null && !isAllowed(active)) return { ...NEVER_SWITCHED, pause };
-  const drains = record.drains.filter(({ address }) => isAllowed(address));
-  const window = record.window !== null && isAllowed(record.window.back) ? record.window : null;
-  const isSame = drains.length === record.drains.length && window === record.window;
-  return isSame ? record : { ...record, drains, window };
 }
 
 /** A name that was changed looks like an app that was never switched. */
@@ -201,12 +190,13 @@ function recordsIn(file: StateFile, { soleApp, log }: SwitchStoreOptions): Recor
 }
 
 function recordsOf(apps: Readonly<Record<string, unknown>>) {
-  const shape = Compile(StoredSwitch);
+  const shapes = createSwitchShapes();
   const records: [string, SwitchRecord][] = [];
   const spoiled: string[] = [];
   for (const [key, value] of Object.entries(apps)) {
-    if (shape.Check(value)) records.push([key, { ...value, answered: value.answered ?? [] }]);
-    else spoiled.push(key);
+    const record = shapes.record(value);
+    if (record === null) spoiled.push(key);
+    else records.push([key, record]);
   }
   return { records, spoiled };
 }

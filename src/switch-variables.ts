@@ -2,6 +2,7 @@
 
 import {
   addressRanges,
+  hosts,
   key,
   milliseconds,
   onOff,
@@ -12,6 +13,7 @@ import {
 import { variable } from "./variable.ts";
 
 const THRESHOLD_MAX = 1000;
+const RATE_MAX = 10_000;
 
 /** In the order of the README's table. */
 export const SWITCH_VARIABLES = {
@@ -19,7 +21,7 @@ export const SWITCH_VARIABLES = {
     name: "INSTANCE_NAME",
     parser: key(),
     fallback: "default",
-    doc: "What this instance is called, and the key of the app that `INITIAL_TARGET_PORT` makes.",
+    doc: "What this instance is called, and the key of the app that `INITIAL_TARGET_PORT` makes. Instances that share a `redis` registry have the same name; those with another one have nothing to do with them.",
   }),
   initialTargetPort: variable<number | null>({
     name: "INITIAL_TARGET_PORT",
@@ -75,7 +77,15 @@ export const SWITCH_VARIABLES = {
     parser: text("a token"),
     fallback: null,
     secret: true,
-    doc: "What the header `x-admin-token` must hold for `/__status` and the other admin endpoints.",
+    defaultText: "a random one for each start",
+    doc: "What the header `x-admin-token`, or `Authorization: Bearer`, must hold for the admin endpoints, and what one logs in with at `/__/`. Without it the log has the one of this start, and this machine may read `/__status`, `/__metrics` and `/__health` without any.",
+  }),
+  adminHosts: variable<readonly string[]>({
+    name: "ADMIN_HOST",
+    parser: hosts(),
+    fallback: [],
+    defaultText: "none",
+    doc: "Hosts on which all that begins with `/__` is Paastis' own, besides those that lead to no app.",
   }),
   adminAllowlist: variable<readonly string[]>({
     name: "ADMIN_ALLOWLIST",
@@ -83,6 +93,12 @@ export const SWITCH_VARIABLES = {
     fallback: ["127.0.0.1", "::1"],
     defaultText: "`127.0.0.1,::1`",
     doc: "Addresses and ranges that may use the admin endpoints at all.",
+  }),
+  adminRateLimit: variable({
+    name: "ADMIN_RATE_LIMIT",
+    parser: wholeNumber(1, RATE_MAX),
+    fallback: 10,
+    doc: "How many wrong tokens, and how many changes by the admin endpoints, may come from one address within a minute; the unix socket has no limit.",
   }),
   adminUnixSocket: variable<string | null>({
     name: "ADMIN_UNIX_SOCKET",
@@ -104,6 +120,13 @@ export const SWITCH_VARIABLES = {
     fallback: false,
     defaultText: "`0`",
     doc: "Whether `/__metrics` tells how many connections to apps were made.",
+  }),
+  accessLog: variable({
+    name: "ACCESS_LOG",
+    parser: onOff(),
+    fallback: false,
+    defaultText: "`0`",
+    doc: "Whether each request has a line in the log: app, status, what it waited, how long the app took, and the code of an answer of Paastis' own.",
   }),
   verboseErrors: variable({
     name: "VERBOSE_ERRORS",

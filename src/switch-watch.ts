@@ -175,7 +175,7 @@ export async function rollBack(
   desk: Desk,
   grounds: { readonly why: string },
 ): Promise<boolean> {
-  const { window } = desk.record;
+  const { window, lastSwitch } = desk.record;
   if (window === null || !mayRollBack(context, desk)) return false;
   if (!(await isWorthTrying(context, desk, window))) return false;
   const cause: Cause = { kind: "command", detail: "the new target fails" };
@@ -194,6 +194,8 @@ export async function rollBack(
   if (desk.rollback === attempt) desk.rollback = null;
   if (outcome.kind === "switched") return true;
   if (desk.over.signal.aborted || callOff.signal.aborted) return false;
+  // Another instance is about it, or was: as long as the window is open, that is looked at again.
+  if (outcome.kind === "busy" || desk.record.lastSwitch?.id !== lastSwitch?.id) return false;
   const why =
     outcome.kind === "unhealthy"
       ? `${window.back} is not healthy either: ${sawWhat(outcome.look)}`

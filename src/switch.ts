@@ -5,12 +5,20 @@ import { addressOf, targetOf } from "./app.ts";
 import { sleep } from "./clock.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
-import type { Desk, Running, SwitchContext, SwitchOutcome } from "./switch-context.ts";
+import type { Desk, SwitchContext, SwitchOutcome } from "./switch-context.ts";
 import { activeAddress, NEW_VERSION, tell, upAddress, update } from "./switch-context.ts";
 import { drain } from "./switch-drain.ts";
 import { type GateLook, type GateResult, passGate } from "./switch-gate.ts";
+import {
+  notSaved,
+  refusedBecauseOver,
+  runLocked,
+  type Turn,
+  throwIfOvertaken,
+} from "./switch-lock.ts";
 import type { Drain, SwitchEntry, SwitchReason, SwitchRecord } from "./switch-record.ts";
 import { afterDrain, afterSwap, afterTime, withAnswer } from "./switch-record.ts";
+import { Overtaken } from "./switch-store.ts";
 import { lastMinute } from "./traffic.ts";
 
 /** What a switch is asked for with. */
@@ -87,7 +95,8 @@ async function forgetUnlessFinal(
   outcome: Promise<SwitchOutcome>,
 ): Promise<void> {
   const { kind } = await outcome;
-  if (!FINAL.has(kind)) outcomes.delete(key);
+  // Another instance may have done it meanwhile.
+  if (!FINAL.has(kind) && outcomes.get(key)?.outcome === outcome) outcomes.delete(key);
   for (const oldest of outcomes.keys()) {
     if (outcomes.size <= OUTCOMES_MAX) return;
     outcomes.delete(oldest);
@@ -101,65 +110,34 @@ async function switchLocked(
 ): Promise<SwitchOutcome> {
   const to = addressOf(order.target);
   return await runLocked(context, desk, {
-    to,
+    ...{ to, key: order.idempotencyKey, cause: order.cause },
     isRollback: order.reason === "rollback",
-    async work({ id }) {
+    async work(turn) {
       if (activeAddress(desk) === to) return already(desk);
+      // Another instance has taken it back, or switched on.
+      if (order.callOff?.aborted) return calledOff(order.callOff);
       // From here on no sleep begins; one that has begun must not land on the new target.
       context.lifecycle.cancelDrain(desk.app, "it is being switched");
       if (desk.app.state.kind === "stopping") {
         return { kind: "refused", why: "it is being put to sleep: try again in a moment" };
       }
-      return await gateThenSwap(context, desk, { ...order, id });
+      return await gateThenSwap(context, desk, { ...order, turn });
     },
   });
+}
+
+function calledOff({ reason }: AbortSignal): SwitchOutcome {
+  return { kind: "refused", why: messageOf(reason) };
 }
 
 function already({ record }: Desk): SwitchOutcome {
   return { kind: "already", lastSwitch: record.lastSwitch };
 }
 
-/** One switch of an app at a time, and none once the program stops. Never rejects. */
-export async function runLocked(
-  context: SwitchContext,
-  desk: Desk,
-  locked: {
-    readonly to: string;
-    readonly isRollback?: boolean;
-    readonly work: (running: Running) => Promise<SwitchOutcome>;
-  },
-): Promise<SwitchOutcome> {
-  if (locked.isRollback !== true && desk.rollback !== null) {
-    desk.rollback.callOff.abort(new Error("somebody switches by hand"));
-    await desk.rollback.over;
-  }
-  if (desk.over.signal.aborted) return refusedBecauseOver(desk);
-  if (desk.running !== null) return { kind: "busy", running: desk.running };
-  const { to, work } = locked;
-  const running: Running = { id: context.newId(), to, sinceMs: context.clock.now() };
-  desk.running = running;
-  try {
-    return await work(running);
-  } catch (error) {
-    context.log.error(
-      { app: desk.app.key, reason: messageOf(error) },
-      "a switch broke: please report it",
-    );
-    return { kind: "refused", why: "an unexpected error: the log has it" };
-  } finally {
-    desk.running = null;
-  }
-}
-
-/** Too late for any switch of the app. */
-export function refusedBecauseOver({ over }: Desk): SwitchOutcome {
-  return { kind: "refused", why: messageOf(over.signal.reason) };
-}
-
 async function gateThenSwap(
   context: SwitchContext,
   desk: Desk,
-  order: SwitchOrder & { readonly id: string },
+  order: OrderInTurn,
 ): Promise<SwitchOutcome> {
   const { clock, fetch } = context;
   const { callOff } = order;
@@ -168,7 +146,7 @@ async function gateThenSwap(
   const policy = context.policyOf(desk.app);
   const gate = await passGate(order.target, policy.gate, { clock, fetch, signal });
   if (over.aborted) return refusedBecauseOver(desk);
-  if (callOff?.aborted) return { kind: "refused", why: messageOf(callOff.reason) };
+  if (callOff?.aborted) return calledOff(callOff);
   if (!gate.isHealthy) return refuse(context, desk, { order, gate });
   const from = activeAddress(desk);
   if (from === null) return { kind: "refused", why: "nobody knows where it answers now" };
@@ -177,12 +155,15 @@ async function gateThenSwap(
   return await saveThenSwap(context, desk, { order, from, look: gate.last });
 }
 
+/** With the right to do it. */
+type OrderInTurn = SwitchOrder & { readonly turn: Turn };
+
 /** The part of a switch that changes something: the target has proved to be healthy. Never rejects. */
 export async function saveThenSwap(
   context: SwitchContext,
   desk: Desk,
   passed: {
-    readonly order: SwitchOrder & { readonly id: string };
+    readonly order: OrderInTurn;
     /** Address of the old target; `null`: there is none. */
     readonly from: string | null;
     readonly look: GateLook;
@@ -191,17 +172,20 @@ export async function saveThenSwap(
   const { clock } = context;
   const { app, versions } = desk;
   const { order, from, look } = passed;
-  const { id, reason, idempotencyKey } = order;
+  const { reason, idempotencyKey, turn } = order;
+  const { id } = turn.running;
   const to = addressOf(order.target);
   const entry: SwitchEntry = { id, from, to, atMs: clock.now(), reason, idempotencyKey };
   const plan = { ...context.policyOf(app), before: lastMinute(app.traffic, clock.now()) };
   const change = (record: SwitchRecord): SwitchRecord => {
+    throwIfOvertaken(record, turn);
     const next = withAnswer(afterSwap(record, entry, plan), { entry, look });
     // Its next start has another address.
     return versions === null ? next : { ...next, active: null };
   };
   let isSwapped = false;
   const onSaved = () => {
+    drainLatecomer(context, desk, entry);
     isSwapped = swap(context, desk, entry);
     tellSwitched(context, desk, { entry, order, look });
   };
@@ -212,36 +196,24 @@ export async function saveThenSwap(
   };
   const isRollback = reason === "rollback";
   try {
-    await update(context, desk, { change, onSaved, ...(isRollback && { onUnsaved }) });
+    const { lock } = turn;
+    await update(context, desk, { change, lock, onSaved, ...(isRollback && { onUnsaved }) });
   } catch (error) {
     if (desk.over.signal.aborted && !isSwapped) return refusedBecauseOver(desk);
-    return notSaved(context, desk, { order, why: messageOf(error) });
+    if (error instanceof Overtaken) return { kind: "refused", why: error.message };
+    return notSaved(context, desk, { to, cause: order.cause, error });
   }
   if (!isSwapped)
     context.log.warn({ app: app.key }, "is being stopped: the switch counts from its next wake");
   return { kind: "switched", entry, look };
 }
 
-function notSaved(
-  context: SwitchContext,
-  desk: Desk,
-  { order, why }: { readonly order: SwitchOrder; readonly why: string },
-): SwitchOutcome {
-  const to = addressOf(order.target);
-  tell(context, desk, {
-    name: "APP_SWITCH_REFUSED",
-    cause: order.cause,
-    reason: `it could not be stored: ${why}`,
-    details: { to },
-  });
-  return { kind: "not-saved", why };
-}
-
-/** In one go: from here on nothing goes to the old target any more. */
-function swap(context: SwitchContext, desk: Desk, entry: SwitchEntry): boolean {
-  const { app, drains, health, versions } = desk;
-  drainLatecomer(context, desk, entry);
-  const { record } = desk;
+/**
+ * In one go: from here on nothing goes to the old target any more.
+ * @returns false while the app is being stopped
+ */
+export function swap(context: SwitchContext, desk: Desk, entry: SwitchEntry): boolean {
+  const { app, drains, health, record, versions } = desk;
   const target = targetOf(entry.to);
   const isJudged = record.window !== null;
   app.traffic.watched = isJudged ? { address: entry.to, requests: 0, errors: 0 } : null;

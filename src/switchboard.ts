@@ -5,10 +5,11 @@ import { targetOf } from "./app.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
 import { beginDrain, knownOutcomes, runSwitch, type SwitchOrder } from "./switch.ts";
+import { adopt, applyPause } from "./switch-adopt.ts";
 import type { Desk, SwitchboardDeps, SwitchContext, SwitchOutcome } from "./switch-context.ts";
-import { tell, update } from "./switch-context.ts";
+import { catchUp, tell, update } from "./switch-context.ts";
 import { type DeployOrder, runDeploy } from "./switch-deploy.ts";
-import { afterLoss, afterTime, type SwitchRecord } from "./switch-record.ts";
+import { afterLoss, afterTime, isSamePause, type SwitchRecord } from "./switch-record.ts";
 import { hasEnded, settle } from "./switch-settle.ts";
 import { lookAtActive } from "./switch-watch.ts";
 
@@ -46,8 +47,15 @@ export function createSwitchboard(deps: SwitchboardDeps): Switchboard {
       void work.finally(() => pending.delete(work));
     },
     settle: (desk) => settle(context, desk),
+    adopt: (desk) => adopt(context, desk),
     hasEnded: (desk, end) => hasEnded(context, desk, end),
   };
+  const endNews = deps.store.subscribe((key) => {
+    const desk = context.desks.get(key);
+    if (desk === undefined) return;
+    desk.hasNews = true;
+    context.later(catchUp(context, desk));
+  });
   return {
     activeOf(key) {
       const { active } = context.desks.get(key)?.record ?? deps.store.recordOf(key);
@@ -64,16 +72,17 @@ export function createSwitchboard(deps: SwitchboardDeps): Switchboard {
     },
     async setPause(app, pause, cause) {
       const desk = deskOf(context, app);
-      if (isSamePause(app.pause, pause)) return;
+      // Another instance may have changed it, of which nothing was heard.
+      if (isSamePause(app.pause, pause)) await deps.store.refresh(app.key);
+      let hasChanged = false;
       await update(context, desk, {
-        change: (record) => ({ ...record, pause }),
+        change: (record) => (isSamePause(record.pause, pause) ? record : { ...record, pause }),
         onSaved() {
-          app.pause = pause;
-          // A sleep that has begun would land while somebody works on the app.
-          if (pause !== null) deps.lifecycle.cancelDrain(app, "it is paused");
-          deps.onPause(app);
+          hasChanged = true;
+          applyPause(context, desk);
         },
       });
+      if (!hasChanged) return;
       const reason = pause?.kind === "maintenance" ? `maintenance ${pause.message}`.trim() : "";
       tell(context, desk, { name: pause === null ? "APP_RESUMED" : "APP_PAUSED", cause, reason });
     },
@@ -87,6 +96,7 @@ export function createSwitchboard(deps: SwitchboardDeps): Switchboard {
       return isOpen ? "was switched, and may yet be switched back" : null;
     },
     async close() {
+      endNews();
       context.closing.abort(new Error("Paastis is shutting down"));
       for (const desk of context.desks.values()) endDesk(desk, context.closing.signal.reason);
       await Promise.all([...context.desks.values()].map(({ writing }) => writing));
@@ -95,19 +105,13 @@ export function createSwitchboard(deps: SwitchboardDeps): Switchboard {
   };
 }
 
-/** Since when does not matter: it goes on. */
-function isSamePause(now: Pause | null, next: Pause | null): boolean {
-  const messageOfOne = (pause: Pause | null) =>
-    pause?.kind === "maintenance" ? pause.message : null;
-  return now?.kind === next?.kind && messageOfOne(now) === messageOfOne(next);
-}
-
 /** An app that came back under its key is another one: it gets the record of its predecessor. */
 function deskOf(context: SwitchContext, app: App): Desk {
   const known = context.desks.get(app.key);
   if (known !== undefined && known.app === app) return known;
   if (known !== undefined) endDesk(known, GONE);
-  const stored = afterTime(context.store.recordOf(app.key), context.clock.now());
+  const seen = context.store.recordOf(app.key);
+  const stored = afterTime(seen, context.clock.now());
   const versions = context.versionsOf?.(app) ?? null;
   // What an earlier run started has ended with it.
   const record = versions === null ? stored : afterLoss(stored);
@@ -115,6 +119,8 @@ function deskOf(context: SwitchContext, app: App): Desk {
     app,
     versions,
     record,
+    seen,
+    hasNews: false,
     running: null,
     rollback: null,
     health: { isOk: null, checkedMs: null, fails: 0, look: null },
@@ -137,17 +143,20 @@ function deskOf(context: SwitchContext, app: App): Desk {
 }
 
 function forgetLost(context: SwitchContext, desk: Desk, stored: SwitchRecord): void {
-  const { app, record } = desk;
+  const { app } = desk;
   const { active, window, drains } = stored;
   const fields = { app: app.key, active, back: window?.back ?? null, drains: drains.length };
   context.log.info(
     fields,
     "its versions ended with the run that started them: no way back is open",
   );
-  desk.writing = context.store.save(app.key, record).catch((error: unknown) => {
+  const change = (now: SwitchRecord) => ({ ...now });
+  const saved = update(context, desk, { change }).catch((error: unknown) => {
+    if (desk.over.signal.aborted) return;
     const reason = messageOf(error);
     context.log.warn({ app: app.key, reason }, "the state of its switch could not be stored");
   });
+  context.later(saved);
 }
 
 const GONE = new Error("the app is gone");

@@ -187,7 +187,7 @@ test("deploy: what cannot be stored changes nothing, and ends the new version", 
   const it = createWorld();
   it.disk.isFull = true;
   const outcome = await within(it, it.board.deploy(it.app, ORDER));
-  expect(outcome).toEqual({ kind: "not-saved", why: "the disk is full" });
+  expect(outcome).toEqual({ kind: "not-saved", why: "the disk is full", isUncertain: false });
   expect(addressNow(it.app)).toBe(OLD);
   expect(it.alive).toEqual(new Set([OLD]));
   it.disk.isFull = false;

@@ -25,6 +25,9 @@ const RECORD: SwitchRecord = {
   pause: { kind: "maintenance", sinceMs: 5, message: "back soon" },
 };
 
+/** Nobody else writes the file. */
+const BASIS = { seen: NEVER_SWITCHED, lock: null };
+
 function openAt(
   path: string,
   soleApp: string | null = "shop",
@@ -38,11 +41,9 @@ function openAt(
 test("store: what was saved is read by the next run, every part of it", async () => {
   using folder = tempDir();
   const path = folder.file("state.json");
-  await openAt(path).store.save("shop", RECORD);
-  await openAt(path).store.save("den", {
-    ...NEVER_SWITCHED,
-    pause: { kind: "paused", sinceMs: 1 },
-  });
+  await openAt(path).store.save("shop", RECORD, BASIS);
+  const paused = { ...NEVER_SWITCHED, pause: { kind: "paused", sinceMs: 1 } } as const;
+  await openAt(path).store.save("den", paused, BASIS);
   const { store, lines } = openAt(path);
   expect(store.recordOf("shop")).toEqual(RECORD);
   expect(store.recordOf("den").pause).toEqual({ kind: "paused", sinceMs: 1 });
@@ -95,13 +96,13 @@ test("store: what cannot be written is refused with its path, and what was known
   const path = folder.file("state/state.json");
   mkdirSync(folder.file("state"));
   const { store } = openAt(path);
-  await store.save("shop", RECORD);
+  await store.save("shop", RECORD, BASIS);
   // Even for root: a folder stands where the draft would be.
   mkdirSync(`${path}.${process.pid}.tmp`);
   writeFileSync(`${path}.${process.pid}.tmp/x`, "");
   chmodSync(folder.file("state"), 0o500);
   const other = { ...RECORD, active: "http://127.0.0.1:9000" };
-  const failure = await store.save("shop", other).catch((error: unknown) => String(error));
+  const failure = await store.save("shop", other, BASIS).catch((error: unknown) => String(error));
   chmodSync(folder.file("state"), 0o700);
   expect(failure).toContain(path);
   expect(store.recordOf("shop")).toEqual(RECORD);
@@ -116,7 +117,7 @@ test.each(["null", "[]", "7", '{"apps":[]}', '{"activePort":"8081"}'])(
     const path = folder.file("state.json");
     writeFileSync(path, content);
     const { store, lines } = openAt(path);
-    await store.save("shop", RECORD);
+    await store.save("shop", RECORD, BASIS);
     const [kept = ""] = readdirSync(folder.path).filter((name) => name.includes(".damaged-"));
     expect(readFileSync(folder.file(kept), "utf8")).toBe(content);
     expect(String(lines[0]?.fields.reason)).toEndWith(`it is now ${folder.file(kept)}`);
@@ -142,7 +143,7 @@ test.each([
     expect(store.recordOf("bad")).toEqual(NEVER_SWITCHED);
     expect(store.recordOf("shop")).toEqual(RECORD);
     expect(lines.map(({ level, fields }) => [level, fields.app])).toEqual([["error", "bad"]]);
-    await store.save("shop", RECORD);
+    await store.save("shop", RECORD, BASIS);
     const copies = readdirSync(folder.path).filter((name) => name.includes(".damaged-"));
     expect(copies).toHaveLength(1);
     expect(readFileSync(folder.file(copies[0] ?? ""), "utf8")).toBe(content);
@@ -153,7 +154,7 @@ test.each([
 test("store: an address that the app may not be switched to is said once, and not taken over; its pause is", async () => {
   using folder = tempDir();
   const path = folder.file("state.json");
-  await openAt(path).store.save("shop", RECORD);
+  await openAt(path).store.save("shop", RECORD, BASIS);
   const mayLead = (key: string, address: string) => key !== "shop" || !address.endsWith(":8081");
   const { store, lines } = openAt(path, "shop", { mayLead });
   const expected = { ...NEVER_SWITCHED, pause: RECORD.pause };
@@ -166,7 +167,7 @@ test("store: an address that the app may not be switched to is said once, and no
 test("store: a way back or a drain that may not be led to is left out, and the active target stays", async () => {
   using folder = tempDir();
   const path = folder.file("state.json");
-  await openAt(path).store.save("shop", RECORD);
+  await openAt(path).store.save("shop", RECORD, BASIS);
   const mayLead = (_key: string, address: string) => !address.endsWith(":8080");
   const { store } = openAt(path, "shop", { mayLead });
   expect(store.recordOf("shop")).toEqual({ ...RECORD, drains: [], window: null });
@@ -175,18 +176,18 @@ test("store: a way back or a drain that may not be led to is left out, and the a
 test("store: apps that are declared no more keep their entries, and are named once at debug", async () => {
   using folder = tempDir();
   const path = folder.file("state.json");
-  await openAt(path).store.save("gone", RECORD);
-  await openAt(path).store.save("shop", RECORD);
+  await openAt(path).store.save("gone", RECORD, BASIS);
+  await openAt(path).store.save("shop", RECORD, BASIS);
   const { store, lines } = openAt(path, null, { isDeclared: (key) => key === "shop" });
   expect(lines).toMatchObject([{ level: "debug", fields: { stored: ["gone"] } }]);
-  await store.save("shop", NEVER_SWITCHED);
+  await store.save("shop", NEVER_SWITCHED, BASIS);
   expect(openAt(path).store.recordOf("gone")).toEqual(RECORD);
 });
 
 test("store: a new INSTANCE_NAME beside the entry of the old one is warned of", async () => {
   using folder = tempDir();
   const path = folder.file("state.json");
-  await openAt(path, "blue").store.save("blue", RECORD);
+  await openAt(path, "blue").store.save("blue", RECORD, BASIS);
   expect(openAt(path, "blue").lines).toEqual([]);
   const { store, lines } = openAt(path, "green");
   expect(store.recordOf("green")).toEqual(NEVER_SWITCHED);

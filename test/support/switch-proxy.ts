@@ -2,6 +2,8 @@
 
 import { createAdminApp } from "../../src/admin/app.ts";
 import { type AdminListener, listenForAdmin } from "../../src/admin/listen.ts";
+import { createWithoutSecrets } from "../../src/admin/own-secrets.ts";
+import { createTokenCheck } from "../../src/admin/secret.ts";
 import type { App } from "../../src/app.ts";
 import { targetOf } from "../../src/app.ts";
 import { createSystemClock } from "../../src/clock.ts";
@@ -12,9 +14,14 @@ import { createSocketEngine } from "../../src/engines/socket.ts";
 import { createEventBus, type PaastisEvent } from "../../src/events.ts";
 import { createProbe } from "../../src/health.ts";
 import { createPortsProvider } from "../../src/providers/ports.ts";
+import type { RedisConnection } from "../../src/redis/connection.ts";
+import { createRedisSwitchSpace } from "../../src/redis/switch-space.ts";
 import { createMemoryRegistry } from "../../src/registry/memory.ts";
 import { openStateFile } from "../../src/state-file.ts";
+import type { ProviderState } from "../../src/stores-answer.ts";
+import type { StoresState } from "../../src/stores-state.ts";
 import type { SwitchPolicy } from "../../src/switch-policy.ts";
+import { openSharedSwitchStore } from "../../src/switch-shared-store.ts";
 import { openSwitchStore } from "../../src/switch-store.ts";
 import { createSwitchboard, type Switchboard } from "../../src/switchboard.ts";
 import { type LogLine, recordingLog } from "./recording-log.ts";
@@ -29,6 +36,8 @@ export interface SwitchProxy extends AsyncDisposable {
   readonly events: readonly PaastisEvent[];
   readonly lines: readonly LogLine[];
   readonly stateFile: string;
+  /** Of the admin endpoints; empty: there is none. */
+  readonly socketPath: string;
   /** Asks an admin endpoint, past whoever guards them. */
   admin(path: string, init?: RequestInit): Promise<Response>;
   /** The same by name of the event. */
@@ -53,6 +62,15 @@ const POLICY: SwitchPolicy = {
   traffic: { requestsMin: 20, errorRateMin: 0.1, timesWorse: 2 },
 };
 
+/** Everything in memory, and well. */
+function sampleStores(): StoresState {
+  const store = { type: "in-memory", trouble: null, sinceMs: null };
+  return {
+    registry: { ...store, instance: "one", others: [], isLeader: true, leader: "one" },
+    events: { ...store, waiting: 0, dropped: 0 },
+  };
+}
+
 /** Its app is called `shop`, and answers on every host. */
 export async function startSwitchProxy(options: {
   /** Where the app is declared to be. */
@@ -61,6 +79,11 @@ export async function startSwitchProxy(options: {
   readonly admin?: Partial<AdminConfig>;
   readonly holdMs?: number;
   readonly isFast?: boolean;
+  /** Left out: all is well. */
+  readonly stores?: StoresState;
+  readonly providers?: readonly ProviderState[];
+  /** Where its switches are shared with other proxies. */
+  readonly redis?: RedisConnection;
   /** Left out: the socket engine. */
   readonly createEngine?: (options: EngineOptions) => Engine;
 }): Promise<SwitchProxy> {
@@ -72,9 +95,21 @@ export async function startSwitchProxy(options: {
   bus.subscribe((event) => events.push(event));
   const stateFile = folder.file("state.json");
   const file = openStateFile({ path: stateFile, clock });
-  const store = openSwitchStore({ file, soleApp: "shop", log });
+  const own = openSwitchStore({ file, soleApp: "shop", log });
+  const shared =
+    options.redis === undefined
+      ? null
+      : openSharedSwitchStore({
+          ...{ clock, file: own, log, space: createRedisSwitchSpace(options.redis) },
+          isLocal: () => false,
+        });
+  await shared?.opened;
+  const store = shared ?? own;
   const admin: AdminConfig = {
     token: "secret",
+    hosts: [],
+    rateLimit: 1000,
+    isTls: false,
     systemToken: null,
     trustedProxies: [],
     allowlist: ["127.0.0.1"],
@@ -144,6 +179,9 @@ export async function startSwitchProxy(options: {
     startedMs: clock.now(),
     isFast: options.isFast ?? false,
     upstreamSockets: () => null,
+    stores: () => options.stores ?? sampleStores(),
+    providers: () => options.providers ?? [{ name: "ports", trouble: null }],
+    access: { isReady: core.isReady, isToken: createTokenCheck(admin) },
     log,
   });
   await core.reconciler.run({ kind: "start", detail: "a test" });
@@ -170,6 +208,7 @@ export async function startSwitchProxy(options: {
     },
     forwarded: { enabled: true, trustedProxies: [] },
     newRequestId: () => "made-for-a-test",
+    withoutSecrets: createWithoutSecrets(admin),
   });
   const { socketPath } = admin;
   const listener: AdminListener | null =
@@ -184,6 +223,7 @@ export async function startSwitchProxy(options: {
     events,
     lines,
     stateFile,
+    socketPath: socketPath ?? "",
     admin: (path, init) => handle(new Request(`http://admin${path}`, init)),
     eventsNamed: (name) => events.filter((event) => event.name === name),
     async [Symbol.asyncDispose]() {
@@ -191,6 +231,7 @@ export async function startSwitchProxy(options: {
       await started.stop(0);
       await listener?.close();
       await board.close();
+      await shared?.close();
       await core.lifecycle.close();
       await file.close();
       folder[Symbol.dispose]();
