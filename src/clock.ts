@@ -18,22 +18,48 @@ export interface Clock {
    * names of files. Never compare it with `now()`, and never reckon a duration with it.
    */
   wallMs(): number;
-  /** Calls `callback` once, `delayMs` from now. The timer does not keep the process alive. */
+  /**
+   * Calls `callback` once, `delayMs` from now. The timer does not keep the process alive. One that is late, as the
+   * process was stopped, lets what arrived meanwhile go first: a request that waits for us keeps its app in use, and
+   * an answer that is there is not missing.
+   */
   after(delayMs: number, callback: () => void): CancelTimer;
+  /**
+   * Calls `listener` whenever the process is seen to have stood still, before any timer that fell due meanwhile and any
+   * answer that came, until the returned function is called. Left out: this clock never stands still.
+   */
+  onStandstill?(listener: () => void): () => void;
 }
+
+/** A timer is late that comes so long after its time, ms. */
+const LATE_MS = 500;
+/** How long a late timer leaves to what has arrived, ms: the runtime reads no socket before timers that are due. */
+const CATCH_UP_MS = 50;
 
 /** The machine's own clock. Make one for the whole program: two of them may differ when the wall clock was set. */
 export function createSystemClock(): Clock {
   const originMs = Date.now() - performance.now();
+  const listeners = new Set<() => void>();
   return {
     // Whole, as stored times and references made of it must be.
     now: () => Math.floor(originMs + performance.now()),
     wallMs: () => Date.now(),
     after(delayMs, callback) {
       // Longer delays would overflow the runtime's 32-bit timer and fire at once.
-      const timer = setTimeout(callback, Math.min(delayMs, 0x7fffffff));
+      const waitMs = Math.min(delayMs, 0x7fffffff);
+      const lateMs = performance.now() + Math.max(0, waitMs) + LATE_MS;
+      let timer = setTimeout(() => {
+        if (performance.now() < lateMs) return callback();
+        for (const listener of [...listeners]) listener();
+        timer = setTimeout(callback, CATCH_UP_MS);
+        timer.unref();
+      }, waitMs);
       timer.unref();
       return () => clearTimeout(timer);
+    },
+    onStandstill(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
   };
 }

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 
 import { messageOf, PaastisError } from "./errors.ts";
 import { type FileLock, takeLock } from "./file-lock.ts";
+import { codeOf } from "./text-file.ts";
 
 /** A folder that is ours until `close`, or why it cannot be used. */
 export type DataDir =
@@ -45,7 +46,7 @@ export function openDataDir(path: string, random: () => number): DataDir {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = takeLock(join(folder, LOCK_FILE));
     if (lock === null) throw inUse(folder);
-    writeFileSync(join(folder, HOLDER_FILE), `${process.pid} on ${hostname()}\n`);
+    noteHolder(folder);
     return readyDataDir(folder, instanceIdOf(folder, random), lock);
   } catch (error) {
     lock?.release();
@@ -54,9 +55,19 @@ export function openDataDir(path: string, random: () => number): DataDir {
   }
 }
 
+/** Only a message needs it: a full disk does not make the folder useless, since what is known is in it. */
+function noteHolder(folder: string): void {
+  try {
+    writeFileSync(join(folder, HOLDER_FILE), `${process.pid} on ${hostname()}\n`);
+  } catch (error) {
+    if (codeOf(error) !== "ENOSPC" && codeOf(error) !== "EDQUOT") throw error;
+  }
+}
+
 function inUse(folder: string): PaastisError {
   const holder = textOf(join(folder, HOLDER_FILE));
-  const who = holder === null ? "another Paastis" : `another Paastis (process ${holder})`;
+  const who =
+    holder === null || holder === "" ? "another Paastis" : `another Paastis (process ${holder})`;
   return new PaastisError("data_dir_in_use", {
     what: `Cannot use the data folder ${folder}`,
     why: `${who} is using it`,

@@ -150,6 +150,14 @@ export function migrate(database: Database, migrations: readonly string[]): void
   }
 }
 
+/**
+ * Writes the version that is there once more: one page, and nothing has changed.
+ * @throws Error while the file cannot be written
+ */
+export function tryWrite(database: Database): void {
+  database.run(`PRAGMA user_version = ${versionOf(database)}`);
+}
+
 function versionOf(database: Database): number {
   const row = database.query<{ user_version: number }, []>("PRAGMA user_version").get();
   return row?.user_version ?? 0;

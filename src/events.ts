@@ -77,15 +77,18 @@ export function createEventBus(deps: {
 }): EventBus {
   const listeners = new Set<(event: PaastisEvent) => void>();
   let sequence = 0;
+  let newestMs = 0;
   return {
     emit(event) {
       const atMs = deps.now();
+      // Where the clock was set back, the next events still come after those before: stores go by their ids.
+      newestMs = Math.max(newestMs, atMs);
       sequence += 1;
       const complete: PaastisEvent = {
         reason: "",
         details: {},
         ...event,
-        id: eventId(atMs, sequence, deps.random()),
+        id: eventId(newestMs, sequence, deps.random()),
         atMs,
       };
       for (const listener of listeners) {

@@ -29,6 +29,8 @@ export function takeLock(path: string): FileLock | null {
   };
   try {
     lock.run(`PRAGMA busy_timeout = ${WAIT_MS}`);
+    // Otherwise a journal is begun in a file beside it, for which a full disk has no room.
+    lock.run("PRAGMA journal_mode = MEMORY");
     lock.run("BEGIN EXCLUSIVE");
     process.on("exit", held);
     return { release };

@@ -74,6 +74,7 @@ const TROUBLES: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused: nothing listens there",
   ConnectionRefused: "connection refused: nothing listens there",
   ECONNRESET: "it closed the connection without an answer",
+  EAI_AGAIN: "its name cannot be looked up: name servers do not answer",
   ENOTFOUND: "the name has no address",
   ENOENT: "there is no socket yet",
   EACCES: "permission denied: may Paastis use the socket?",

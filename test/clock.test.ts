@@ -1,7 +1,14 @@
 import { describe, expect, setSystemTime, test } from "bun:test";
 
 import { createSystemClock, deadline, sleep } from "../src/clock.ts";
+import { until } from "./support/until.ts";
 import { createVirtualClock } from "./support/virtual-clock.ts";
+
+/** Nothing else happens meanwhile, as in a program that was stopped. */
+function blockFor(ms: number): void {
+  const untilMs = performance.now() + ms;
+  while (performance.now() < untilMs);
+}
 
 /** What became of a promise by now: `open`, `done`, or what it was rejected with. */
 async function stateOf(work: Promise<unknown>): Promise<unknown> {
@@ -29,6 +36,39 @@ describe("system clock", () => {
     expect(performance.now() - startMs).toBeGreaterThan(28);
     expect(cancelled).toBe(0);
     cancel();
+  });
+
+  test("system clock: a timer that is late, as the program was stopped, lets what has arrived go first", async () => {
+    const clock = createSystemClock();
+    const order: string[] = [];
+    using server = Bun.listen({
+      ...{ hostname: "127.0.0.1", port: 0 },
+      socket: { data: (_, bytes) => void order.push(String(bytes)) },
+    });
+    const client = await Bun.connect({
+      ...{ hostname: "127.0.0.1", port: server.port, socket: { data: () => undefined } },
+    });
+    client.write("first");
+    await until(() => order.length === 1);
+    let cancelled = 0;
+    const cancel = clock.after(10, () => {
+      cancelled += 1;
+    });
+    const late = new Promise<void>((resolve) => {
+      clock.after(10, () => {
+        order.push("timer");
+        resolve();
+      });
+    });
+    client.write("second");
+    blockFor(700);
+    // By then it is late, and waits for what has arrived: it can still be cancelled.
+    await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    cancel();
+    await late;
+    client.end();
+    expect(order).toEqual(["first", "second", "timer"]);
+    expect(cancelled).toBe(0);
   });
 
   test("system clock: a wall clock that is set moves wallMs, and leaves now as it is", () => {

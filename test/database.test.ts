@@ -79,7 +79,7 @@ test("database: after registry, event store and database are closed, the file is
   const { ref } = recordOf("shop");
   await registry.save(recordOf("shop"));
   await registry.touch([{ ref, lastUsedMs: 1 }]);
-  await registry.claim(ref);
+  await registry.claim(ref, 0);
   await registry.load();
   await registry.remove(ref);
   await store.append([eventOf(1)]);

@@ -135,6 +135,21 @@ test("event writer: a failing store is tried again with growing pauses, warned o
   expect(lines).toHaveLength(3);
 });
 
+test("event writer: why events cannot be stored, and since when, is told until they can", async () => {
+  const { writer, be, clock } = setUp();
+  expect(writer.trouble()).toBeNull();
+  const sinceMs = clock.now();
+  be("fails");
+  writer.write(eventOf(1));
+  await until(() => clock.pending() === 1);
+  await clock.advance(250);
+  await until(() => clock.pending() === 1);
+  expect(writer.trouble()).toEqual({ why: "the store is away", sinceMs });
+  be("works");
+  await writer.flush();
+  expect(writer.trouble()).toBeNull();
+});
+
 test("event writer: while the store fails, writing does not call it more often", async () => {
   const { writer, batches, be, clock } = setUp();
   be("fails");

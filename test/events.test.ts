@@ -54,6 +54,18 @@ test("events: ids are unique, and sort by time, then by order", () => {
   }
 });
 
+test("events: after the clock was set back the next ids still sort behind those before, and the times are the clock's", () => {
+  const times = [5_000, 9_000, 2_000, 2_000, 8_999, 9_001];
+  const left = [...times];
+  const { bus } = busAt(() => left.shift() ?? 0);
+  const seen: PaastisEvent[] = [];
+  bus.subscribe((event) => seen.push(event));
+  for (const _ of times) bus.emit(EVENT);
+  const ids = seen.map(({ id }) => id);
+  expect(ids).toEqual(ids.toSorted());
+  expect(seen.map(({ atMs }) => atMs)).toEqual(times);
+});
+
 test("events: a listener that fails reaches neither the emitter nor the others", () => {
   const { bus, errors } = busAt(() => 0);
   let heard = 0;
@@ -89,7 +101,12 @@ test("events: each kind has a line in the log, with the app and what caused it",
   for (const name of EVENT_NAMES) bus.emit({ ...EVENT, name });
   expect(lines).toHaveLength(EVENT_NAMES.length);
   for (const [n, { fields, message }] of lines.entries()) {
-    expect(fields).toEqual({ app: "shop", event: EVENT_NAMES[n] as string, cause: "GET /" });
+    // Pages name these two by their id.
+    const isNamed = EVENT_NAMES[n] === "APP_START_FAILED" || EVENT_NAMES[n] === "APP_CRASHED";
+    expect(fields).toEqual({
+      ...{ app: "shop", event: EVENT_NAMES[n] as string, cause: "GET /" },
+      ...(isNamed && { reference: expect.stringMatching(/^\w{17}$/) }),
+    });
     expect(message).not.toBe("");
   }
 });

@@ -4,7 +4,7 @@ import type { HealthCheck } from "../src/app.ts";
 import { targetOf } from "../src/app.ts";
 import { createSystemClock } from "../src/clock.ts";
 import type { DownAnswer, ProbeOrder, ProbeResult } from "../src/health.ts";
-import { createProbe, probeDelayMs, untilHealthy } from "../src/health.ts";
+import { connectionTrouble, createProbe, probeDelayMs, untilHealthy } from "../src/health.ts";
 import {
   LOCALHOST_CERTIFICATE,
   LOCALHOST_KEY,
@@ -72,6 +72,16 @@ describe("probe", () => {
     const result = await probeAt(closed.origin);
     expect(result).toMatchObject({ healthy: false, isUnreachable: true });
     expect(result.saw).not.toBe("");
+  });
+
+  test("probe: a name that cannot be looked up is nowhere to be reached, and said in words", () => {
+    const error = Object.assign(new Error("getaddrinfo EAI_AGAIN shop.test"), {
+      code: "EAI_AGAIN",
+    });
+    expect(connectionTrouble(error)).toEqual({
+      saw: "its name cannot be looked up: name servers do not answer",
+      isUnreachable: true,
+    });
   });
 
   test("probe: a unix socket is asked like a port, and its troubles are said in words", async () => {

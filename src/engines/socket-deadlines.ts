@@ -49,6 +49,9 @@ const UNASKED_MS = 2_000;
 /** After so much silence the system asks whether the client's machine is still there, ms. */
 const PROBE_AFTER_MS = 60_000;
 
+/** A look that is so late means that the program was stopped, ms. */
+const STOPPED_MS = 500;
+
 /** The timer of one engine. It runs while there is anything to look at. */
 export interface Deadlines {
   /** There is something to look at. */
@@ -96,12 +99,26 @@ function tickFor({ limits, upstream }: SocketContext): number {
 }
 
 function lookAtAll(context: SocketContext, tickMs: number): void {
-  context.nowMs = context.clock.now();
+  const nowMs = context.clock.now();
+  const lateMs = nowMs - context.nowMs - tickMs;
+  context.nowMs = nowMs;
+  if (lateMs > STOPPED_MS) forgive(context, lateMs);
   context.pool.sweep(context.nowMs);
   // What is measured began up to a tick after the `nowMs` that was noted for it: nothing ends early.
   const certainMs = context.nowMs - tickMs;
   for (const client of context.clients) lookAt(context, client, certainMs);
   for (const tunnel of context.tunnels) lookAtTunnel(tunnel, context.nowMs);
+}
+
+/** While we were stopped nobody could do anything: it counts for nobody's limit. */
+function forgive(context: SocketContext, stoppedMs: number): void {
+  for (const client of context.clients) {
+    client.sinceMs += stoppedMs;
+    client.movedMs += stoppedMs;
+    if (client.lingerUntilMs !== null) client.lingerUntilMs += stoppedMs;
+    if (client.trip !== null) client.trip.sentMs += stoppedMs;
+  }
+  for (const tunnel of context.tunnels) if (tunnel.cutAtMs !== null) tunnel.cutAtMs += stoppedMs;
 }
 
 function lookAt(context: SocketContext, client: ClientConnection, certainMs: number): void {

@@ -16,6 +16,8 @@ export interface EventWriter {
   dropped(): number;
   /** Events that are not stored yet. */
   waiting(): number;
+  /** Why events cannot be stored, and since when, ms since the epoch; `null`: they can, or nobody has tried. */
+  trouble(): { readonly why: string; readonly sinceMs: number } | null;
   /** Flushes for at most 5 s, then gives up on the rest; no timer is left. Never rejects. Safe to repeat. */
   close(): Promise<void>;
 }
@@ -53,6 +55,8 @@ interface Context {
   appending: Promise<boolean> | null;
   /** Appends that failed since the last one that succeeded. */
   failures: number;
+  /** What the newest of them failed of; `null` without any. */
+  trouble: ReturnType<EventWriter["trouble"]>;
   cancelRetry: CancelTimer | null;
   closing: Promise<void> | null;
 }
@@ -70,6 +74,7 @@ export function createEventWriter(deps: EventWriterDeps): EventWriter {
     droppedInARow: 0,
     appending: null,
     failures: 0,
+    trouble: null,
     cancelRetry: null,
     closing: null,
   };
@@ -78,6 +83,7 @@ export function createEventWriter(deps: EventWriterDeps): EventWriter {
     flush: () => flush(context),
     dropped: () => context.dropped,
     waiting: () => context.written - context.settled,
+    trouble: () => context.trouble,
     close() {
       context.closing ??= close(context);
       return context.closing;
@@ -152,6 +158,7 @@ function succeeded(context: Context, batch: readonly PaastisEvent[]): void {
   context.settled += batch.length;
   if (context.failures > 0) {
     context.failures = 0;
+    context.trouble = null;
     context.log.info({ waiting: context.queue.length }, "Events are stored again");
   }
   if (context.queue.length > 0) void appendNext(context);
@@ -163,9 +170,11 @@ function failed(context: Context, batch: readonly PaastisEvent[], error: unknown
   context.queue = [...batch, ...context.queue];
   dropOldest(context, context.queueMax);
   context.failures += 1;
+  const why = messageOf(error);
+  context.trouble = { why, sinceMs: context.trouble?.sinceMs ?? context.clock.now() };
   if (context.failures === 1) {
     context.log.warn(
-      { why: messageOf(error), waiting: context.queue.length },
+      { why, waiting: context.queue.length },
       "Events cannot be stored: they are kept in memory and tried again until it works",
     );
   }

@@ -1,6 +1,7 @@
 /** Events in Postgres, from the compiled program: the database comes, goes, and says nothing. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { everythingApp } from "../support/everything-app.ts";
 import {
   type PostgresDatabase,
@@ -28,8 +29,25 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     return startPaastis({
       config: CONFIG,
       // Then the log has every event.
-      env: { EVENTS_STORE_TYPE: "postgres", DATABASE_URL: url, LOGGING_LEVEL: "debug" },
+      env: {
+        ...{ EVENTS_STORE_TYPE: "postgres", DATABASE_URL: url, LOGGING_LEVEL: "debug" },
+        ADMIN_UNIX_SOCKET: "admin.sock",
+      },
     });
+  }
+
+  /** What `/__status` and `/__metrics` say of the event store: the same. */
+  async function storeOf(paastis: RunningPaastis): Promise<Readonly<Record<string, unknown>>> {
+    const unix = join(paastis.folder, "admin.sock");
+    const said = await (await fetch("http://admin/__status?details=1", { unix })).json();
+    const counted = await (await fetch("http://admin/__metrics?app=shop", { unix })).json();
+    // What the endpoints answer are objects, or the test fails at its first look.
+    const [status, metrics] = [said, counted] as { stores: { events: Record<string, unknown> } }[];
+    expect(JSON.stringify([status, metrics])).not.toContain(server.password);
+    expect(Object.keys(metrics?.stores.events ?? {})).toEqual(
+      Object.keys(status?.stores.events ?? {}),
+    );
+    return status?.stores.events ?? {};
   }
 
   async function statusOf(paastis: RunningPaastis, key: string): Promise<number> {
@@ -54,9 +72,17 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     expect(await statusOf(paastis, "shop")).toBe(200);
     const said = await paastis.untilLine(({ msg }) => msg === WAITING);
     expect(String(said.why)).toContain("it cannot be reached");
+    const away = { type: "postgres", reachable: false, trouble: said.why, dropped: 0 };
+    const waiting = expect.any(Number);
+    expect(await storeOf(paastis)).toMatchObject({
+      ...{ ...away, waiting },
+      since: expect.stringMatching(/^\d{4}-.*Z$/),
+    });
     await server.start();
     await paastis.untilLine(({ msg }) => msg === AGAIN);
     await until(async () => (await storedIn(database)).includes("shop APP_STARTED"));
+    const well = { type: "postgres", reachable: true, trouble: null, since: null };
+    expect(await storeOf(paastis)).toEqual({ ...well, waiting: 0, dropped: 0 });
 
     const from = paastis.lines.length;
     await server.stop("immediate");
@@ -72,6 +98,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     expect(stored).toContain("blog APP_STARTED");
     expect(JSON.stringify(paastis.lines)).not.toContain(server.password);
     expect(paastis.lines.filter(({ level }) => level === "error")).toEqual([]);
+    expect(paastis.lines.filter(({ msg }) => msg === WAITING)).toHaveLength(2);
   }, 30_000);
 
   test("postgres: a database that takes connections and says nothing delays neither start, requests nor stop", async () => {
