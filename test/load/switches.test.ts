@@ -27,6 +27,7 @@ test(`switches: ${SWITCHES} of them under 64 clients, uploads and WebSockets los
     env: {
       INITIAL_TARGET_PORT: String(first.port),
       ADMIN_TOKEN: TOKEN,
+      ADMIN_RATE_LIMIT: "10000",
       DRAIN_MS: "20000",
       ROLLBACK_WINDOW_MS: "2000",
     },

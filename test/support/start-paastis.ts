@@ -33,13 +33,24 @@ export interface RunningPaastis extends AsyncDisposable {
   readonly ended: Promise<number | string>;
 }
 
-export const EXECUTABLE = resolve(import.meta.dir, "../../dist/paastis");
+/** `PAASTIS_EXECUTABLE` names another build. */
+export const EXECUTABLE =
+  process.env.PAASTIS_EXECUTABLE ?? resolve(import.meta.dir, "../../dist/paastis");
 const WAIT_MAX_MS = 20_000;
 
 const folders: string[] = [];
-afterAll(() => {
+atEnd(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Load runs are no tests: they end with their process. */
+function atEnd(work: () => void): void {
+  try {
+    afterAll(work);
+  } catch {
+    process.on("exit", work);
+  }
+}
 
 /**
  * A folder, removed when the test file is through; pass the same one twice to start again where the first run
@@ -56,12 +67,14 @@ export async function startPaastis(options: {
   readonly config: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly folder?: string;
+  /** A command that becomes what follows it: the arguments before the executable. */
+  readonly through?: readonly string[];
 }): Promise<RunningPaastis> {
   if (!existsSync(EXECUTABLE)) throw new Error(`${EXECUTABLE} is missing: run \`npm run build\``);
   const folder = options.folder ?? makeFolder();
   writeFileSync(join(folder, "paastis.yml"), options.config);
   const startedMs = performance.now();
-  const child = Bun.spawn([EXECUTABLE], {
+  const child = Bun.spawn([...(options.through ?? []), EXECUTABLE], {
     cwd: folder,
     env: {
       PATH: process.env.PATH ?? "",
