@@ -22,7 +22,24 @@ export interface HookCall {
   readonly signal?: AbortSignal;
 }
 
-export type HookResult = { readonly ok: true } | { readonly ok: false; readonly why: string };
+export type HookResult =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly why: string;
+      /** It was the app itself that said no, as it has something to do. Left out: it was a hook. */
+      readonly isBusy?: true;
+    };
+
+/** What one app's settings say about hooks; what is left out is nothing of its own. Run after those for all apps. */
+export interface AppHooks {
+  readonly beforeStart?: string;
+  readonly afterStart?: string;
+  readonly beforeStop?: string;
+  readonly afterStop?: string;
+  /** Longest each may run; left out: as those for all apps. */
+  readonly timeoutMs?: number;
+}
 
 /** Runs hooks. */
 export interface HookRunner {
@@ -55,19 +72,23 @@ const EVENT_WORDS: Readonly<Record<HookName, string>> = {
   afterStop: "after_stop",
 };
 
-/** Hooks as configured. */
+/** Hooks as configured: the one for all apps, then the app's own; a hook that says no before a change ends it. */
 export function createHookRunner(deps: HookDeps): HookRunner {
   const pending = new Set<Promise<unknown>>();
-  function track(name: HookName, call: HookCall): Promise<HookResult> {
-    const work = runHook(deps, name, call);
+  function track(commands: readonly Command[], call: HookCall): Promise<HookResult> {
+    const work = runHooks(deps, commands, call);
     pending.add(work);
     void work.then(() => pending.delete(work));
     return work;
   }
   return {
-    run: (name, call) => (deps.commands[name] === null ? OK : track(name, call)),
+    run(name, call) {
+      const commands = commandsFor(deps, name, call.app);
+      return commands.length === 0 ? OK : track(commands, call);
+    },
     runLater(name, call) {
-      if (deps.commands[name] !== null) void track(name, call);
+      const commands = commandsFor(deps, name, call.app);
+      if (commands.length > 0) void track(commands, call);
     },
     async close() {
       await Promise.allSettled(pending);
@@ -77,23 +98,61 @@ export function createHookRunner(deps: HookDeps): HookRunner {
 
 const OK: Promise<HookResult> = Promise.resolve({ ok: true });
 
-async function runHook(deps: HookDeps, name: HookName, call: HookCall): Promise<HookResult> {
+/** One command to run. */
+interface Command {
+  readonly name: HookName;
+  readonly text: string;
+  readonly timeoutMs: number;
+}
+
+function commandsFor({ commands }: HookDeps, name: HookName, app: App): readonly Command[] {
+  const own = app.policy.hooks;
+  const timeoutMs = own?.timeoutMs ?? commands.timeoutMs;
+  const both = [
+    { name, text: commands[name], timeoutMs: commands.timeoutMs },
+    { name, text: own?.[name] ?? null, timeoutMs },
+  ];
+  return both.flatMap(({ text, ...rest }) => (text === null ? [] : { ...rest, text }));
+}
+
+async function runHooks(
+  deps: HookDeps,
+  commands: readonly Command[],
+  call: HookCall,
+): Promise<HookResult> {
+  let last: HookResult = { ok: true };
+  for (const command of commands) {
+    const result = await runHook(deps, command, call);
+    if (result.ok) continue;
+    // Afterwards nothing is left to be prevented.
+    if (command.name === "beforeStart" || command.name === "beforeStop") return result;
+    last = result;
+  }
+  return last;
+}
+
+async function runHook(deps: HookDeps, command: Command, call: HookCall): Promise<HookResult> {
   let why: string | null;
   try {
-    why = await runCommand(deps, name, call);
+    why = await runCommand(deps, command, call);
   } catch (error) {
     why = messageOf(error);
   }
   if (why === null) return { ok: true };
-  deps.onFailure(name, call, why);
+  deps.onFailure(command.name, call, why);
   return { ok: false, why };
 }
 
 /** @returns why it failed, or `null` */
-async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promise<string | null> {
+async function runCommand(
+  deps: HookDeps,
+  command: Command,
+  call: HookCall,
+): Promise<string | null> {
   const { app, reason, upstream, signal } = call;
+  const { name, text, timeoutMs } = command;
   if (signal?.aborted) return ENDED;
-  const child = Bun.spawn(["/bin/sh", "-c", deps.commands[name] ?? ""], {
+  const child = Bun.spawn(["/bin/sh", "-c", text], {
     env: {
       ...deps.environment,
       PAASTIS_APP: app.key,
@@ -111,7 +170,7 @@ async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promi
   const fields = { app: app.key, hook: EVENT_WORDS[name] };
   const end = createEnd(deps, { pid: child.pid, fields });
   let isLate = false;
-  const cancelTimer = deps.clock.after(deps.commands.timeoutMs, () => {
+  const cancelTimer = deps.clock.after(timeoutMs, () => {
     isLate = true;
     end.kill();
   });
@@ -125,7 +184,7 @@ async function runCommand(deps: HookDeps, name: HookName, call: HookCall): Promi
     await output.endWithin(deps.clock, OUTPUT_GRACE_MS);
     if (isLate) {
       const fate = status === null ? "could not be killed: it may still run" : "was killed";
-      return `it ran longer than ${deps.commands.timeoutMs} ms and ${fate}`;
+      return `it ran longer than ${timeoutMs} ms and ${fate}`;
     }
     if (signal?.aborted) return ENDED;
     return status === 0 ? null : `it ended with status ${status}`;

@@ -3,6 +3,8 @@
 import { type Static, Type } from "typebox";
 import { PROVIDER_NAMES } from "./config.ts";
 import { SWITCH_SCHEMA } from "./paastis-yml-switch.ts";
+import { BUSY_SCHEMA, HOOKS_SCHEMA, WAKE_SCHEMA } from "./paastis-yml-wake.ts";
+import { FORCE_SLEEP_SCHEMA, KEEP_AWAKE_SCHEMA } from "./paastis-yml-windows.ts";
 import { IDLE_MINUTES_MAX, KEY_ALLOWED } from "./setting-parsers.ts";
 
 /** Providers whose apps stand in the file; those of others are listed by their platform. */
@@ -74,6 +76,22 @@ const settings = {
     }),
   ),
   switch: Type.Optional(SWITCH_SCHEMA),
+  wake: Type.Optional(WAKE_SCHEMA),
+  keep_awake: Type.Optional(KEEP_AWAKE_SCHEMA),
+  force_sleep: Type.Optional(FORCE_SLEEP_SCHEMA),
+  busy: Type.Optional(BUSY_SCHEMA),
+  websocket_max_quiet_time: Type.Optional(
+    Type.Union(
+      [Type.Number({ exclusiveMinimum: 0, maximum: IDLE_MINUTES_MAX }), Type.Literal("never")],
+      {
+        $comment: `a number of minutes above 0, at most ${IDLE_MINUTES_MAX}, or never`,
+        description:
+          "Minutes without a message, pings aside, after which an open WebSocket no longer counts as use of the app; it " +
+          "stays open until the app is put to sleep. Without it, or never: it counts as long as it is open.",
+      },
+    ),
+  ),
+  hooks: Type.Optional(HOOKS_SCHEMA),
 };
 
 const rule = Type.Object(

@@ -6,6 +6,8 @@ import type { Settings } from "./config.ts";
 import type { Reader } from "./paastis-yml.ts";
 import type { RuleEntry } from "./paastis-yml-schema.ts";
 import { readSwitch } from "./paastis-yml-switch.ts";
+import { readBusy, readHooks, readIgnore } from "./paastis-yml-wake.ts";
+import { readForceSleep, readKeepAwake } from "./paastis-yml-windows.ts";
 import { readCertificates } from "./pem-certificates.ts";
 import { KEY_ALLOWED, keyOf } from "./setting-parsers.ts";
 import type { YamlPath } from "./yaml-source.ts";
@@ -30,6 +32,27 @@ export function readSettings(entry: SettingsEntry, at: YamlPath, reader: Reader)
     ...(entry.switch !== undefined && {
       switching: readSwitch(entry.switch, [...at, "switch"], reader),
     }),
+    ...readSleepSettings(entry, at, reader),
+  };
+}
+
+/** What says when it sleeps and wakes, besides its idle time. */
+function readSleepSettings(entry: SettingsEntry, at: YamlPath, reader: Reader): Settings {
+  const { wake, keep_awake: keepAwake, force_sleep: forceSleep, busy, hooks } = entry;
+  const { websocket_max_quiet_time: quietMinutes } = entry;
+  return {
+    ...(wake?.ignore !== undefined && {
+      ignore: readIgnore(wake.ignore, [...at, "wake", "ignore"], reader),
+    }),
+    ...(keepAwake !== undefined && {
+      keepAwake: readKeepAwake(keepAwake, [...at, "keep_awake"], reader),
+    }),
+    ...(forceSleep !== undefined && {
+      forceSleep: readForceSleep(forceSleep, [...at, "force_sleep"], reader),
+    }),
+    ...(busy !== undefined && readBusy(busy, [...at, "busy"], reader)),
+    ...(quietMinutes !== undefined && { websocketMaxQuietMinutes: quietMinutes }),
+    ...(hooks !== undefined && { hooks: readHooks(hooks) }),
   };
 }
 

@@ -171,6 +171,7 @@ function readRule(entry: Partial<RuleEntry>, index: number, reader: Reader): Pla
   if (appName !== undefined) checkKey(appName, [...at, "app_name"], reader);
   if (appName !== undefined) checkText(appName, [...at, "app_name"]);
   if (entry.health !== undefined) checkText(entry.health, [...at, "health"]);
+  if (entry.busy?.url !== undefined) checkText(entry.busy.url, [...at, "busy", "url"]);
   entry.linked_apps?.forEach((text, link) => {
     checkText(text, [...at, "linked_apps", link]);
   });

@@ -105,6 +105,7 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       tlsVerify: true,
       tlsCa: null,
       ignored,
+      ...NOTHING_SAID,
     },
     provider: null,
     sources: {
@@ -116,10 +117,28 @@ function defaultPolicy(app: PolicySubject, context: PolicyContext): ExplainedPol
       tlsVerify: nobody,
       tlsCa: nobody,
       ignored: ignored ? { kind: "variable", name: "REGISTRY_IGNORED_APPS" } : nobody,
+      ignore: nobody,
+      keepAwake: nobody,
+      forceSleep: nobody,
+      busyUrl: nobody,
+      keepAwakeHeaderMaxMs: nobody,
+      websocketMaxQuietMs: nobody,
+      hooks: nobody,
       provider: nobody,
     },
   };
 }
+
+/** What only settings can say. */
+const NOTHING_SAID = {
+  ignore: null,
+  keepAwake: null,
+  forceSleep: null,
+  busyUrl: null,
+  keepAwakeHeaderMaxMs: null,
+  websocketMaxQuietMs: null,
+  hooks: null,
+} as const satisfies Partial<Policy>;
 
 /** Whether a rule says something about the app with this key. */
 export function appliesTo(rule: Rule, key: string): boolean {
@@ -149,9 +168,33 @@ function partOf(
     }),
     ...(preserveHost !== undefined && { preserveHost }),
     ...(tlsVerify !== undefined && { tlsVerify }),
+    ...sleepPartOf(settings, fill),
     // Who names an authority wants it to be asked, whatever an earlier rule said.
     ...(tlsCa !== undefined && { tlsCa, tlsVerify: tlsVerify ?? true }),
   };
+}
+
+/** What says when it sleeps and wakes, besides its idle time. */
+function sleepPartOf(settings: Settings, fill: (text: string) => string): Partial<Policy> {
+  const { ignore, keepAwake, forceSleep, busyUrl, hooks } = settings;
+  const { keepAwakeHeaderMaxMinutes, websocketMaxQuietMinutes } = settings;
+  return {
+    ...(ignore !== undefined && { ignore: unlessEmpty(ignore) }),
+    ...(keepAwake !== undefined && { keepAwake: unlessEmpty(keepAwake) }),
+    ...(forceSleep !== undefined && { forceSleep: unlessEmpty(forceSleep) }),
+    ...(busyUrl !== undefined && { busyUrl: fill(busyUrl) }),
+    ...(keepAwakeHeaderMaxMinutes !== undefined && {
+      keepAwakeHeaderMaxMs: idleMs(keepAwakeHeaderMaxMinutes),
+    }),
+    ...(websocketMaxQuietMinutes !== undefined && {
+      websocketMaxQuietMs: idleMs(websocketMaxQuietMinutes),
+    }),
+    ...(hooks !== undefined && { hooks }),
+  };
+}
+
+function unlessEmpty<T>(list: readonly T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
 }
 
 function overlay(
@@ -160,9 +203,11 @@ function overlay(
   source: PolicySource,
 ): ExplainedPolicy {
   const fields = Object.keys(part).map((field) => [field, source] as const);
+  // Hook by hook: who names one says nothing about the others.
+  const hooks = part.hooks && { hooks: { ...below.policy.hooks, ...part.hooks } };
   return {
     ...below,
-    policy: { ...below.policy, ...part },
+    policy: { ...below.policy, ...part, ...hooks },
     sources: { ...below.sources, ...Object.fromEntries(fields) },
   };
 }

@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 
 import { createSystemClock } from "../src/clock.ts";
 import type { HookCommands } from "../src/config.ts";
-import type { HookCall, HookName, HookRunner } from "../src/hooks.ts";
+import type { AppHooks, HookCall, HookName, HookRunner } from "../src/hooks.ts";
 import { createHookRunner } from "../src/hooks.ts";
 import { recordingLog } from "./support/recording-log.ts";
-import { sampleApp } from "./support/sample-app.ts";
+import { sampleApp, samplePolicy } from "./support/sample-app.ts";
 import { tempDir } from "./support/temp-dir.ts";
 import { until } from "./support/until.ts";
 
@@ -342,5 +342,53 @@ describe("hooks", () => {
     const { runner, said } = hooksWith({ beforeStart: "cat; echo end" });
     await runner.run("beforeStart", callOf());
     expect(said()).toEqual(["end"]);
+  });
+});
+
+describe("hooks of one app", () => {
+  const own = (hooks: AppHooks) =>
+    callOf({ app: sampleApp("shop", { policy: samplePolicy({ hooks }) }) });
+
+  test("run after the one for all apps", async () => {
+    const { runner, said } = hooksWith({ beforeStart: "echo for all" });
+    const call = own({ beforeStart: "echo for $PAASTIS_APP at $PAASTIS_EVENT" });
+    expect(await runner.run("beforeStart", call)).toEqual({ ok: true });
+    expect(said()).toEqual(["for all", "for shop at before_start"]);
+  });
+
+  test("run without one for all apps, and never for other apps", async () => {
+    const { runner, said } = hooksWith({});
+    expect(await runner.run("beforeStop", own({ beforeStop: "echo own" }))).toEqual({ ok: true });
+    expect(await runner.run("afterStop", own({ beforeStop: "echo own" }))).toEqual({ ok: true });
+    expect(await runner.run("beforeStop", callOf())).toEqual({ ok: true });
+    expect(said()).toEqual(["own"]);
+  });
+
+  test("do not run when the one for all apps has said no before a change", async () => {
+    const { runner, said, failures } = hooksWith({ beforeStop: "exit 3" });
+    const result = await runner.run("beforeStop", own({ beforeStop: "echo own" }));
+    expect(result).toEqual({ ok: false, why: "it ended with status 3" });
+    expect(said()).toEqual([]);
+    expect(failures).toHaveLength(1);
+  });
+
+  test("run after a change whatever became of the one for all apps", async () => {
+    const { runner, said, failures } = hooksWith({ afterStop: "exit 3" });
+    runner.runLater("afterStop", own({ afterStop: "echo own" }));
+    await runner.close();
+    expect(said()).toEqual(["own"]);
+    expect(failures).toEqual([{ name: "afterStop", why: "it ended with status 3" }]);
+  });
+
+  test("may say no themselves, and have a time limit of their own", async () => {
+    const { runner } = hooksWith({ beforeStop: "true" });
+    expect(await runner.run("beforeStop", own({ beforeStop: "exit 1" }))).toMatchObject({
+      ok: false,
+    });
+    const slow = own({ beforeStop: "sleep 30", timeoutMs: 50 });
+    expect(await runner.run("beforeStop", slow)).toEqual({
+      ok: false,
+      why: "it ran longer than 50 ms and was killed",
+    });
   });
 });

@@ -28,6 +28,13 @@ test("rules: without any rule the defaults hold", () => {
     tlsVerify: true,
     tlsCa: null,
     ignored: false,
+    ignore: null,
+    keepAwake: null,
+    forceSleep: null,
+    busyUrl: null,
+    keepAwakeHeaderMaxMs: null,
+    websocketMaxQuietMs: null,
+    hooks: null,
   });
   expect(policy("pinned", []).ignored).toBe(true);
 });
@@ -158,6 +165,13 @@ test("rules: a policy says which rule gave each field", () => {
     tlsVerify: { kind: "default" },
     tlsCa: { kind: "default" },
     ignored: { kind: "variable", name: "REGISTRY_IGNORED_APPS" },
+    ignore: { kind: "default" },
+    keepAwake: { kind: "default" },
+    forceSleep: { kind: "default" },
+    busyUrl: { kind: "default" },
+    keepAwakeHeaderMaxMs: { kind: "default" },
+    websocketMaxQuietMs: { kind: "default" },
+    hooks: { kind: "default" },
     provider: { kind: "default" },
   });
 });
