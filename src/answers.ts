@@ -6,18 +6,25 @@ import type { AnswerCode, ErrorEntry } from "./errors.ts";
 import { ANSWER_CODES } from "./errors.ts";
 import { cleanText } from "./log-safety.ts";
 import { errorDocument } from "./pages/error-page.ts";
-import { CONTENT_SECURITY_POLICY } from "./pages/layout.ts";
+import type { Language } from "./pages/language.ts";
+import { languageFor } from "./pages/language.ts";
+import type { PageDocument } from "./pages/layout.ts";
+import type { ThemeSource } from "./pages/look.ts";
+import { templateFor } from "./pages/look.ts";
+import { reasonIn } from "./pages/reasons.ts";
+import type { WakeStep } from "./pages/texts.ts";
 import { waitingDocument } from "./pages/waiting-page.ts";
 
-/** How a wake is going, for people who wait. Times in ms; `why` and `step` are plain text. */
+/** How a wake is going, for people who wait. Times in ms; `why` and `obstacle` are plain text. */
 export type WakeProgress =
   | {
       readonly kind: "waking";
       readonly elapsedMs: number;
       /** How long this app's wakes usually take; `null`: not known. */
       readonly estimateMs: number | null;
-      /** What is being done, in a few words: "starting". */
-      readonly step: string;
+      readonly step: WakeStep;
+      /** What keeps it from going on, where `step` is `trying`. */
+      readonly obstacle?: string;
     }
   | { readonly kind: "ready" }
   | {
@@ -26,6 +33,8 @@ export type WakeProgress =
       /** It was up and ended by itself; otherwise it could not be woken. */
       readonly hasCrashed: boolean;
       readonly retryAfterMs: number;
+      /** What the log and the events call this very failure; `null`: nothing. */
+      readonly reference: string | null;
     };
 
 /** What an error answer is about. */
@@ -37,7 +46,7 @@ export interface ErrorAnswerOptions {
   readonly why: string;
   /** When trying again makes sense, in ms; rounded up to whole seconds. Every 503 has one. */
   readonly retryAfterMs?: number;
-  /** What the log calls this very failure. */
+  /** What the log, and the events where it is one, call this very failure. */
   readonly reference?: string;
   readonly head: RequestHead;
 }
@@ -61,8 +70,33 @@ const PAGE_DESTINATIONS = ["document", "iframe", "frame"];
 /** The header by which the waiting page asks for progress, and by which it knows our answer from the app's. */
 const PROGRESS_HEADER = "paastis-progress";
 
-/** An error answer in the form the client accepts: JSON, HTML or text. Its status is that of the code. */
-export function errorAnswer(options: ErrorAnswerOptions): Answer {
+/** What a waiting page is about. */
+export interface WaitingPageOptions {
+  /** The app's key. */
+  readonly app: string;
+  readonly elapsedMs: number;
+  /** How long this app's wakes usually take, in ms; `null`: not known. */
+  readonly estimateMs: number | null;
+  readonly head: RequestHead;
+}
+
+/** Makes the answers that people and programs can read. */
+export interface Answers {
+  /** In the form the client accepts: JSON, HTML or text. Its status is that of the code. */
+  error(options: ErrorAnswerOptions): Answer;
+  /** 503, to be shown to a navigation only. The page follows the wake and opens the app by itself. */
+  waiting(options: WaitingPageOptions): Answer;
+}
+
+/** @param theme what pages look like */
+export function createAnswers(theme: ThemeSource): Answers {
+  return {
+    error: (options) => errorAnswer(options, theme),
+    waiting: (options) => waitingPage(options, theme),
+  };
+}
+
+function errorAnswer(options: ErrorAnswerOptions, theme: ThemeSource): Answer {
   const { code, head } = options;
   // Said once: the narrower type of each entry is of no use here.
   const entry: ErrorEntry = ANSWER_CODES[code];
@@ -70,41 +104,47 @@ export function errorAnswer(options: ErrorAnswerOptions): Answer {
   const form = formFor(head.header("accept"));
   const said: Said = { ...options, entry, why: cleanText(options.why), retryAfterS };
   const headers: Header[] = [...ownHeaders(code, TYPES[form])];
-  if (form === "html") headers.push(...PAGE_HEADERS);
   if (retryAfterS !== null) headers.push(["Retry-After", String(retryAfterS)]);
   if (entry.status === 405) headers.push(["Allow", ALLOWED_METHODS]);
-  return { status: entry.status, headers, body: BODIES[form](said) };
+  if (form !== "html") return { status: entry.status, headers, body: BODIES[form](said) };
+  const page = pageOf(said, theme);
+  return { status: entry.status, headers: [...headers, ...pageHeaders(page)], body: page.body };
 }
 
-/** The waiting page: 503, to be shown to a navigation only. It follows the wake and opens the app by itself. */
-export function waitingPage(options: {
-  readonly app: string;
-  readonly elapsedMs: number;
-  /** How long this app's wakes usually take, in ms; `null`: not known. */
-  readonly estimateMs: number | null;
-}): Answer {
-  const leftMs = (options.estimateMs ?? 0) - options.elapsedMs;
+function waitingPage(options: WaitingPageOptions, theme: ThemeSource): Answer {
+  const { app, elapsedMs, estimateMs, head } = options;
+  const leftMs = (estimateMs ?? 0) - elapsedMs;
   const lookAgainMs = leftMs > 0 ? leftMs : RETRY_AFTER_DEFAULT_MS;
   const refreshAfterS = wholeSeconds(
     Math.min(LOOK_AGAIN_MAX_MS, Math.max(LOOK_AGAIN_MIN_MS, lookAgainMs)),
   );
+  const language = languageOf(head);
+  const template = templateFor(theme.current(), "waiting", app);
+  const refresh = { afterS: refreshAfterS, target: head.target };
+  const page = waitingDocument({ app, elapsedMs, estimateMs, language, refresh }, template);
   return {
     status: ANSWER_CODES.app_waking.status,
     headers: [
       ...ownHeaders("app_waking", HTML_TYPE),
-      ...PAGE_HEADERS,
+      ...pageHeaders(page),
       ["Retry-After", String(refreshAfterS)],
     ],
-    body: waitingDocument({ ...options, refreshAfterS }),
+    body: page.body,
   };
+}
+
+function languageOf(head: RequestHead) {
+  return languageFor(head.header("accept-language"));
 }
 
 /**
  * The progress stream for the waiting page: server-sent events named as the progress is, with its other fields
  * as JSON. It ends after `ready` or `failed`. An error of `progress` is the reader's to handle.
  * @param progress ended with `return()` when the client leaves or the stream ends
+ * @param head says in which language reasons are wanted
  */
-export function progressAnswer(progress: AsyncIterable<WakeProgress>): Answer {
+export function progressAnswer(progress: AsyncIterable<WakeProgress>, head: RequestHead): Answer {
+  const language = languageOf(head);
   return {
     status: 200,
     headers: [
@@ -113,7 +153,7 @@ export function progressAnswer(progress: AsyncIterable<WakeProgress>): Answer {
       // nginx would keep events back to fill a buffer.
       ["X-Accel-Buffering", "no"],
     ],
-    body: { [Symbol.asyncIterator]: () => eventsOf(progress[Symbol.asyncIterator]()) },
+    body: { [Symbol.asyncIterator]: () => eventsOf(progress[Symbol.asyncIterator](), language) },
   };
 }
 
@@ -143,7 +183,7 @@ interface Said extends ErrorAnswerOptions {
 }
 
 const TYPES = { json: JSON_TYPE, text: TEXT_TYPE, html: HTML_TYPE } as const;
-const BODIES = { json: jsonOf, text: textOf, html: htmlOf } as const;
+const BODIES = { json: jsonOf, text: textOf } as const;
 
 function jsonOf(said: Said): string {
   const { code, app, entry, why, retryAfterS, reference } = said;
@@ -173,20 +213,19 @@ function textOf(said: Said): string {
   return `${lines.filter((line) => line !== "").join("\n")}\n`;
 }
 
-function htmlOf(said: Said): string {
+function pageOf(said: Said, theme: ThemeSource): PageDocument {
   const { code, app, entry, why, reference, head } = said;
   // Loading again would send what is no GET once more; and what the client did wrong stays wrong.
   const isWorthRetrying = entry.status >= 500 && head.method === "GET";
-  return errorDocument({
-    code,
+  const page = {
+    language: languageOf(head),
+    ...{ code, app, why },
     status: entry.status,
-    app,
-    message: entry.meaning,
-    why,
     remedy: entry.remedy,
     reference: reference ?? null,
     retryAfterS: isWorthRetrying ? (said.retryAfterS ?? 0) : null,
-  });
+  };
+  return errorDocument(page, templateFor(theme.current(), "error", app));
 }
 
 /** What every answer of ours carries, besides its own. */
@@ -199,11 +238,15 @@ function ownHeaders(code: AnswerCode, type: string): readonly Header[] {
   ];
 }
 
-const PAGE_HEADERS: readonly Header[] = [
-  ["Content-Security-Policy", CONTENT_SECURITY_POLICY],
-  ["Referrer-Policy", "no-referrer"],
-  ["X-Robots-Tag", "noindex"],
-];
+function pageHeaders({ policy, language }: PageDocument): readonly Header[] {
+  return [
+    ["Content-Security-Policy", policy],
+    ["Content-Language", language],
+    ["Vary", "Accept-Language"],
+    ["Referrer-Policy", "no-referrer"],
+    ["X-Robots-Tag", "noindex"],
+  ];
+}
 
 function retryAfterSOf(entry: ErrorEntry, retryAfterMs: number | undefined): number | null {
   if (retryAfterMs !== undefined) return wholeSeconds(retryAfterMs);
@@ -218,7 +261,10 @@ function wholeSeconds(ms: number): number {
 /**
  * Written by hand: a generator's `return()` would wait for the next progress before it ended anything.
  */
-function eventsOf(progress: AsyncIterator<WakeProgress>): AsyncIterator<string> {
+function eventsOf(
+  progress: AsyncIterator<WakeProgress>,
+  language: Language,
+): AsyncIterator<string> {
   let stage: "fresh" | "running" | "over" = "fresh";
   const end = async (): Promise<IteratorResult<string>> => {
     if (stage !== "over") {
@@ -238,15 +284,24 @@ function eventsOf(progress: AsyncIterator<WakeProgress>): AsyncIterator<string> 
       const { done, value } = await progress.next();
       if (done === true) return end();
       if (value.kind !== "waking") await end();
-      return { done: false, value: eventOf(value) };
+      return { done: false, value: eventOf(value, language) };
     },
     return: end,
   };
 }
 
-function eventOf(progress: WakeProgress): string {
+function eventOf(progress: WakeProgress, language: Language): string {
   const { kind, ...rest } = progress;
-  const data = progress.kind === "failed" ? { ...rest, why: cleanText(progress.why) } : rest;
   // JSON has no raw line breaks, so one `data` line is enough.
-  return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${kind}\ndata: ${JSON.stringify({ ...rest, ...wordsOf(progress, language) })}\n\n`;
+}
+
+/** What is shown of it to people, in their language where we know the words. */
+function wordsOf(progress: WakeProgress, language: Language): object {
+  if (progress.kind === "failed") {
+    const said = reasonIn(language, cleanText(progress.why));
+    return { why: said.text, language: said.language };
+  }
+  if (progress.kind === "ready" || progress.obstacle === undefined) return {};
+  return { obstacle: reasonIn(language, cleanText(progress.obstacle)).text };
 }

@@ -8,8 +8,10 @@ import type { Config } from "./config.ts";
 import type { RequestHead } from "./engines/engine.ts";
 import { messageOf } from "./errors.ts";
 import type { Cause } from "./events.ts";
+import type { FailureReferences } from "./failure-references.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
+import type { WakeStep } from "./pages/texts.ts";
 import { PUBLIC_WHY_DEFAULT, publicWhyOf, seesDetails } from "./public-why.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 
@@ -19,6 +21,7 @@ export interface Onlooking {
   readonly lifecycle: Lifecycle;
   readonly clock: Clock;
   readonly showAppOutput: Config["showAppOutput"];
+  readonly references: FailureReferences;
 }
 
 /** Who looks on, and at which app. */
@@ -41,7 +44,7 @@ export async function* progressOf(
   context: Onlooking,
   onlooker: Onlooker & { readonly cause: Cause },
 ): AsyncGenerator<WakeProgress> {
-  const { app, head, cause } = onlooker;
+  const { app, cause } = onlooker;
   const refused = failedNow(context, onlooker);
   if (refused !== null) {
     yield refused;
@@ -52,15 +55,17 @@ export async function* progressOf(
     ...ONLOOKER,
     cause,
     waiter: {
-      onWakeOver: (outcome) => resolve(lastProgress(context, head, outcome)),
+      onWakeOver: (outcome) => resolve(lastProgress(context, onlooker, outcome)),
       onSentAway: () => resolve(STOPPING),
     },
   });
   try {
     for (;;) {
       const { elapsedMs, estimateMs: estimate } = wakeTimes(context, app);
-      const step = stepOf(app, obstacleOf(context, onlooker));
-      yield { kind: "waking", elapsedMs, estimateMs: estimate, step };
+      const obstacle = obstacleOf(context, onlooker);
+      const step = stepOf(context, app, obstacle);
+      const trying = step === "trying" && obstacle !== null ? { obstacle } : {};
+      yield { kind: "waking", elapsedMs, estimateMs: estimate, step, ...trying };
       const last = await Promise.race([promise, sleep(context.clock, PROGRESS_EVERY_MS)]);
       if (last === undefined) continue;
       yield last;
@@ -76,22 +81,32 @@ const STOPPING: WakeProgress = {
   why: "Paastis is shutting down",
   hasCrashed: false,
   retryAfterMs: RESTART_MS,
+  reference: null,
 };
 
-function lastProgress(context: Onlooking, head: RequestHead, outcome: WakeOutcome): WakeProgress {
+function lastProgress(context: Onlooking, onlooker: Onlooker, outcome: WakeOutcome): WakeProgress {
   if (outcome.kind === "awake") return { kind: "ready" };
-  return failedProgress(context, head, outcome);
+  return failedProgress(context, onlooker, outcome);
 }
 
-function failedNow(context: Onlooking, { app, head }: Onlooker): WakeProgress | null {
-  if (app.state.kind !== "failed" || context.clock.now() >= app.state.retryAtMs) return null;
-  return failedProgress(context, head, app.state);
+function failedNow(context: Onlooking, onlooker: Onlooker): WakeProgress | null {
+  const { state } = onlooker.app;
+  if (state.kind !== "failed" || context.clock.now() >= state.retryAtMs) return null;
+  return failedProgress(context, onlooker, state);
 }
 
-function failedProgress(context: Onlooking, head: RequestHead, failure: Failure): WakeProgress {
-  const { hasCrashed = false } = failure;
-  const retryAfterMs = untilMs(context, failure.retryAtMs);
-  return { kind: "failed", why: whyFor(context, head, failure), hasCrashed, retryAfterMs };
+function failedProgress(
+  context: Onlooking,
+  { app, head }: Onlooker,
+  failure: Failure,
+): WakeProgress {
+  return {
+    kind: "failed",
+    why: whyFor(context, head, failure),
+    hasCrashed: failure.hasCrashed === true,
+    retryAfterMs: untilMs(context, failure.retryAtMs),
+    reference: context.references.of(app, failure),
+  };
 }
 
 /** All of the reason, or what this visitor may read of it. */
@@ -104,9 +119,10 @@ function untilMs(context: Onlooking, timeMs: number): number {
   return Math.max(0, timeMs - context.clock.now());
 }
 
-function stepOf(app: App, obstacle: string | null): string {
-  if (app.state.kind === "stopping") return "finishing the stop that was under way, then starting";
-  return obstacle === null ? "starting" : `still trying: ${obstacle}`;
+function stepOf(context: Onlooking, app: App, obstacle: string | null): WakeStep {
+  if (app.state.kind === "stopping") return "stopping";
+  if (obstacle !== null) return "trying";
+  return context.lifecycle.lastProbeOf(app) === null ? "starting" : "answering";
 }
 
 /** What keeps a wake from going on now, as far as this visitor may read it; `null`: nothing that is known. */

@@ -1,15 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import type { WakeProgress } from "../src/answers.ts";
 import {
-  errorAnswer,
+  createAnswers,
   isNavigation,
   isProgressRequest,
   progressAnswer,
-  waitingPage,
+  type WaitingPageOptions,
 } from "../src/answers.ts";
 import type { Answer, RequestHead } from "../src/engines/engine.ts";
 import type { AnswerCode } from "../src/errors.ts";
 import { ANSWER_CODES } from "../src/errors.ts";
+import { LANGUAGES } from "../src/pages/language.ts";
+import { OWN_LOOK } from "../src/pages/look.ts";
+import { TEXTS } from "../src/pages/texts.ts";
+
+const { error: errorAnswer, waiting } = createAnswers(OWN_LOOK);
 
 const BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 const CODES = Object.keys(ANSWER_CODES) as AnswerCode[]; // The keys of a literal object.
@@ -22,6 +27,10 @@ function headOf(headers: Readonly<Record<string, string>> = {}, method = "GET"):
     clientAddress: "10.0.0.7",
     header: (name) => headers[name] ?? null,
   };
+}
+
+function waitingPage(options: Omit<WaitingPageOptions, "head">, language = "en"): Answer {
+  return waiting({ ...options, head: headOf({ "accept-language": language }) });
 }
 
 function headerOf(answer: Answer, name: string): string | null {
@@ -157,10 +166,10 @@ describe("answers: errors", () => {
       head,
     });
     expect(await textsOf(bodyOf(answer), "code")).toEqual([
+      "k3-`9`",
       "HOLD_MAX_PER_APP",
       "HOLD_MAX_TOTAL",
       "hold_full",
-      "k3-`9`",
     ]);
   });
 });
@@ -249,6 +258,30 @@ describe("answers: pages", () => {
     });
   }
 
+  test.each(LANGUAGES)("pages in %s say that they are, and are small", async (language) => {
+    const head = headOf({ accept: BROWSER, "accept-language": language });
+    const answers = [
+      waitingPage({ app: "shop", elapsedMs: 4000, estimateMs: 12_000 }, language),
+      errorAnswer({ code: "app_failed", app: "shop", why: "it took too long", head }),
+    ];
+    const headings = [
+      TEXTS[language].wakingTitle.replace("{app}", "shop"),
+      TEXTS[language].errors.app_failed.replace(/\.$/, ""),
+    ];
+    for (const [index, answer] of answers.entries()) {
+      const page = bodyOf(answer);
+      expect(page).toContain(`<html lang="${language}" dir="ltr">`);
+      expect(headerOf(answer, "content-language")).toBe(language);
+      expect(headerOf(answer, "vary")).toBe("Accept-Language");
+      expect((await textsOf(page, "h1"))[0]).toBe(headings[index] ?? "");
+      expect(Buffer.byteLength(page)).toBeLessThan(15_000);
+    }
+    const other = headOf({ accept: "*/*", "accept-language": language });
+    const inJson = errorAnswer({ code: "app_failed", app: "shop", why: "", head: other });
+    expect(JSON.parse(bodyOf(inJson)).message).toBe(ANSWER_CODES.app_failed.meaning);
+    expect(headerOf(inJson, "vary")).toBeNull();
+  });
+
   test("the waiting page is a 503 that says when to come back", () => {
     const answer = pages.waiting;
     expect(answer.status).toBe(503);
@@ -256,9 +289,26 @@ describe("answers: pages", () => {
     expect(headerOf(answer, "cache-control")).toBe("no-store");
     expect(headerOf(answer, "retry-after")).toBe("8");
     expect(bodyOf(answer)).toContain(
-      '<noscript><meta http-equiv="refresh" content="8"></noscript>',
+      '<noscript><meta http-equiv="refresh" content="8; url=/"></noscript>',
     );
   });
+
+  const TARGETS: readonly (readonly [target: string, content: string])[] = [
+    ["/a%20b?q=1;2", "8; url=/a%20b?q=1;2"],
+    ['/"><script>', "8; url=/&quot;&gt;&lt;script&gt;"],
+    ["//elsewhere.example/a", "8; url=/.//elsewhere.example/a"],
+    ["/\\elsewhere.example/a", "8; url=/./\\elsewhere.example/a"],
+    ["/\t/elsewhere.example", "8"],
+    ["http://shop.example/a", "8"],
+    ["*", "8"],
+  ];
+  for (const [target, content] of TARGETS) {
+    test(`a browser without JavaScript at ${JSON.stringify(target)} stays at this origin`, () => {
+      const head = { ...headOf(), target };
+      const page = bodyOf(waiting({ app: "shop", elapsedMs: 4000, estimateMs: 12_000, head }));
+      expect(page).toContain(`<meta http-equiv="refresh" content="${content}">`);
+    });
+  }
 
   const TIMES: readonly [
     elapsedMs: number,
@@ -297,7 +347,7 @@ describe("answers: progress", () => {
   }
 
   test("is an event stream that nobody keeps or holds back", () => {
-    const answer = progressAnswer(scripted());
+    const answer = progressAnswer(scripted(), headOf());
     expect(answer.status).toBe(200);
     expect(headerOf(answer, "content-type")).toStartWith("text/event-stream");
     expect(headerOf(answer, "cache-control")).toBe("no-store");
@@ -317,7 +367,7 @@ describe("answers: progress", () => {
         wasEnded = true;
       }
     }
-    expect(await eventsOf(progressAnswer(endless()))).toEqual([
+    expect(await eventsOf(progressAnswer(endless(), headOf()))).toEqual([
       ": how the wake goes\n\n",
       'event: waking\ndata: {"elapsedMs":5,"estimateMs":null,"step":"starting"}\n\n',
       "event: ready\ndata: {}\n\n",
@@ -326,9 +376,11 @@ describe("answers: progress", () => {
   });
 
   test("a failure with line breaks is one data line, cleaned", async () => {
-    const shared = { hasCrashed: false, retryAfterMs: 9000 };
+    const shared = { hasCrashed: false, retryAfterMs: 9000, reference: "r1" };
     const failed = { kind: "failed", why: HOSTILE, ...shared } as const;
-    const [, event = "", ...more] = await eventsOf(progressAnswer(scripted(failed)));
+    const [, event = "", ...more] = await eventsOf(
+      progressAnswer(scripted(failed), headOf({ "accept-language": "de" })),
+    );
     expect(more).toEqual([]);
     const lines = event.split("\n");
     expect(lines).toHaveLength(4);
@@ -337,6 +389,8 @@ describe("answers: progress", () => {
       why: HOSTILE_SHOWN,
       hasCrashed: false,
       retryAfterMs: 9000,
+      reference: "r1",
+      language: "en",
     });
   });
 
@@ -351,7 +405,7 @@ describe("answers: progress", () => {
         return { done: true, value: undefined };
       },
     };
-    const answer = progressAnswer({ [Symbol.asyncIterator]: () => silent });
+    const answer = progressAnswer({ [Symbol.asyncIterator]: () => silent }, headOf());
     const stream = (answer.body as AsyncIterable<string>)[Symbol.asyncIterator](); // As above.
     await stream.next();
     const pending = stream.next();

@@ -1,50 +1,84 @@
 /** The page a person sees when Paastis cannot pass a request on. */
 
-import { reasonMarkup, retryMarkup } from "./failure.ts";
-import type { Markup } from "./layout.ts";
-import { documentOf, html, MOON, raw } from "./layout.ts";
+import type { AnswerCode } from "../errors.ts";
+import { reasonMarkup, referenceMarkup, retryMarkup } from "./failure.ts";
+import type { Language } from "./language.ts";
+import type { Markup, PageDocument } from "./layout.ts";
+import { documentOf, html, raw } from "./layout.ts";
+import { reasonIn } from "./reasons.ts";
+import { sceneMarkup } from "./scene.ts";
+import type { Template } from "./template.ts";
+import type { Advice } from "./texts.ts";
+import { TEXTS } from "./texts.ts";
 
 /** What the page says. All of it is plain text and is escaped here. */
 export interface ErrorPage {
-  readonly code: string;
+  readonly language: Language;
+  readonly code: AnswerCode;
   readonly status: number;
   /** The app's key; `null` when no app is known. */
   readonly app: string | null;
-  /** What happened, in one sentence. */
-  readonly message: string;
   /** May be several lines; empty when there is nothing to add. */
   readonly why: string;
-  /** What to do. Names between backticks are shown as code. */
+  /** What its operator can do, in English. Names between backticks are shown as code. */
   readonly remedy: string;
-  /** Found again in the log; `null`: there is none. */
+  /** Found again in the log and among the events; `null`: there is none. */
   readonly reference: string | null;
   /** Seconds until trying again makes sense; `null`: it does not. */
   readonly retryAfterS: number | null;
 }
 
-/** The whole document. */
-export function errorDocument(page: ErrorPage): string {
-  const title = page.app === null ? page.message : `${page.app}: ${page.message}`;
-  return documentOf({
-    title,
-    refreshAfterS: null,
-    main: html`<main data-state="error">
-${MOON}
-${page.app === null ? raw("") : html`<p class="app">${page.app}</p>`}
-<h1>${page.message}</h1>
-${page.why === "" ? raw("") : html`<h2>Why</h2>${reasonMarkup(page.why)}`}
-<h2>What to do</h2>
-<p>${codeMarkup(page.remedy)}</p>
-${page.retryAfterS === null ? raw("") : retryMarkup(page.retryAfterS)}
-</main>`,
-    footer: footerOf(page),
-  });
+/** The whole document. @param template a team's own look; `null`: ours */
+export function errorDocument(page: ErrorPage, template: Template | null): PageDocument {
+  const { language, app, code, status, reference } = page;
+  // A heading ends without a full stop.
+  const message = TEXTS[language].errors[code].replace(/\.$/, "");
+  const scene = template === null ? sceneMarkup(null) : raw("");
+  return documentOf(
+    {
+      language,
+      title: app === null ? message : `${app}: ${message}`,
+      app,
+      refresh: null,
+      block: { name: "problem", markup: problemMarkup(page, { scene, message }) },
+      values: {
+        ...{ message, code, reference: reference ?? "", status: String(status) },
+        reason: reasonIn(language, page.why).text,
+      },
+    },
+    template,
+  );
 }
 
-function footerOf(page: ErrorPage): Markup {
-  const { code, status, reference } = page;
-  const trace = reference === null ? raw("") : html` · Reference <code>${reference}</code>`;
-  return html`Answered by Paastis · ${status} <code>${code}</code>${trace}`;
+function problemMarkup(
+  page: ErrorPage,
+  { scene, message }: { readonly scene: Markup; readonly message: string },
+): Markup {
+  const { language, app, code, status, why, retryAfterS, reference } = page;
+  const texts = TEXTS[language];
+  const { retry, retryIn } = texts;
+  return html`<div id="paastis" data-state="error" data-texts="${JSON.stringify({ retry, retryIn })}">
+${scene}
+<section>
+${app === null ? raw("") : html`<p class="app">${app}</p>`}
+<h1>${message}</h1>
+<p>${texts.advice[adviceFor(status)]}</p>
+${why === "" ? raw("") : reasonMarkup(language, why)}
+${retryAfterS === null ? raw("") : retryMarkup(language, retryAfterS)}
+${referenceMarkup(language, reference)}
+<details>
+<summary>${texts.forOperators}</summary>
+<p lang="en" dir="ltr">${codeMarkup(page.remedy)}</p>
+<p>${status} <code>${code}</code></p>
+</details>
+</section>
+</div>`;
+}
+
+/** What the visitor can do: trouble of ours may pass, an address may be wrong, the rest is for their browser. */
+function adviceFor(status: number): Advice {
+  if (status >= 500) return "retry";
+  return status === 404 ? "address" : "request";
 }
 
 function codeMarkup(text: string): Markup {

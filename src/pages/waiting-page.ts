@@ -1,8 +1,13 @@
 /** The page a person sees while an app wakes. */
 
-import { retryMarkup } from "./failure.ts";
-import type { Markup } from "./layout.ts";
-import { documentOf, html, MOON } from "./layout.ts";
+import { reasonMarkup, referenceMarkup, retryMarkup } from "./failure.ts";
+import type { Language } from "./language.ts";
+import type { Markup, PageDocument, Refresh } from "./layout.ts";
+import { documentOf, html, raw } from "./layout.ts";
+import { sceneMarkup } from "./scene.ts";
+import type { Template } from "./template.ts";
+import type { Texts } from "./texts.ts";
+import { fill, TEXTS, timeText } from "./texts.ts";
 
 /** How far a wake is, in ms. */
 export interface WakeTimes {
@@ -11,58 +16,90 @@ export interface WakeTimes {
   readonly estimateMs: number | null;
 }
 
-/** What can be said about the time: nothing yet, as usual, or more than usual. The style shows the right words. */
-export function paceOf(times: WakeTimes): "first" | "usual" | "longer" {
+/** What the page shows. */
+export interface WaitingPage extends WakeTimes {
+  /** The app's key. */
+  readonly app: string;
+  readonly language: Language;
+  /** For browsers without JavaScript. */
+  readonly refresh: Refresh;
+}
+
+/** What can be said about the time: nothing yet, as usual, or more than usual. */
+export function paceOf(times: WakeTimes): keyof Texts["pace"] {
   if (times.estimateMs === null) return "first";
   return times.elapsedMs <= times.estimateMs ? "usual" : "longer";
 }
 
-/** @param options.refreshAfterS when a browser without JavaScript looks again */
-export function waitingDocument(
-  options: WakeTimes & { readonly app: string; readonly refreshAfterS: number },
-): string {
-  const { app, elapsedMs, estimateMs, refreshAfterS } = options;
-  return documentOf({
-    title: `${app} is waking up`,
-    refreshAfterS,
-    main: html`<main data-state="waking" data-pace="${paceOf(options)}" data-elapsed-ms="${elapsedMs}" data-estimate-ms="${estimateMs ?? ""}">
-${MOON}
+/** The whole document. @param template a team's own look; `null`: ours */
+export function waitingDocument(page: WaitingPage, template: Template | null): PageDocument {
+  const { app, language, refresh } = page;
+  const title = fill(TEXTS[language].wakingTitle, { app });
+  const markup = progressMarkup(page, template === null ? sceneMarkup(shareOf(page)) : raw(""));
+  const block = { name: "progress", markup } as const;
+  return documentOf({ language, title, app, refresh, block, values: {} }, template);
+}
+
+function progressMarkup(page: WaitingPage, scene: Markup): Markup {
+  const { app, language, elapsedMs, estimateMs, refresh } = page;
+  const texts = TEXTS[language];
+  const looksAgain = fill(texts.looksAgain, { time: timeText(refresh.afterS) });
+  return html`<div id="paastis" data-state="waking" data-pace="${paceOf(page)}" data-elapsed-ms="${elapsedMs}" data-estimate-ms="${estimateMs ?? ""}" data-texts="${scriptTexts(page)}">
+${scene}
 <section id="waking">
-<h1>${app} is waking up</h1>
-<p class="quiet">It sleeps while nobody uses it. It opens here by itself as soon as it is ready.</p>
-${barMarkup(options)}
-<p class="time"><span id="elapsed">${secondsOf(elapsedMs)}</span> s so far.
-<span class="pace first">This is the first wake we see, so we can’t say how long it takes.</span>
-<span class="pace usual">It usually takes about <span class="usually">${usuallyOf(estimateMs)}</span> s.</span>
-<span class="pace longer">This takes longer than usual (about <span class="usually">${usuallyOf(estimateMs)}</span> s).</span></p>
-<p class="step quiet" id="step" role="status" aria-live="polite"></p>
-<noscript><p class="quiet">This page looks again every ${refreshAfterS} s.</p></noscript>
+<h1>${fill(texts.wakingTitle, { app })}</h1>
+<p class="quiet">${texts.wakingIntro}</p>
+${barMarkup(page)}
+<p class="time" id="time">${timeSentence(page)}</p>
+<p class="step quiet" id="step" role="status">${texts.steps.starting}</p>
+<noscript><p class="quiet">${looksAgain}</p></noscript>
 </section>
-<section id="failed" role="alert" hidden>
-<h1 data-crashed="${app} has ended by itself">${app} could not be woken</h1>
-<h2>Why</h2>
-<pre class="reason" role="group" tabindex="0" aria-label="Reason"></pre>
-${retryMarkup(0)}
+<section id="failed" hidden>
+<div role="alert"><h1></h1></div>
+<p>${texts.advice.retry}</p>
+${reasonMarkup(language, "")}
+${retryMarkup(language, 0)}
+${referenceMarkup(language, null)}
 </section>
-</main>`,
-    footer: html`Put to sleep and woken by Paastis`,
+</div>`;
+}
+
+/** The texts that the page's script shows later, as JSON. */
+function scriptTexts({ app, language }: WaitingPage): string {
+  const texts = TEXTS[language];
+  return JSON.stringify({
+    steps: texts.steps,
+    ready: texts.ready,
+    interrupted: texts.interrupted,
+    elapsed: texts.elapsed,
+    pace: texts.pace,
+    failed: fill(texts.failedTitle, { app }),
+    crashed: fill(texts.crashedTitle, { app }),
+    retry: texts.retry,
+    retryIn: texts.retryIn,
   });
 }
 
-/** The bar's length is an attribute: the policy allows no inline styles. Its script keeps it up to date. */
-function barMarkup(times: WakeTimes & { readonly app: string }): Markup {
-  const { app, elapsedMs, estimateMs } = times;
-  const percent = estimateMs === null ? 0 : Math.min(100, (100 * elapsedMs) / (estimateMs || 1));
-  const width = percent.toFixed(1);
-  return html`<div class="bar" id="bar" role="progressbar" aria-label="Waking ${app}" aria-valuemin="0" aria-valuemax="100">
+/** The bar's length is an attribute: the policy allows no inline styles. The page's script keeps it up to date. */
+function barMarkup(page: WaitingPage): Markup {
+  const label = fill(TEXTS[page.language].progress, { app: page.app });
+  const share = shareOf(page) ?? 0;
+  const width = (100 * share).toFixed(1);
+  const now = raw(paceOf(page) === "usual" ? ` aria-valuenow="${Math.floor(share * 20) * 5}"` : "");
+  return html`<div class="bar" id="bar" role="progressbar" aria-label="${label}" aria-valuemin="0" aria-valuemax="100"${now}>
 <svg aria-hidden="true"><rect id="fill" width="${width}%" height="100%" rx="4"/></svg><div class="sweep"></div>
 </div>`;
 }
 
-function secondsOf(ms: number): number {
-  return Math.floor(ms / 1000);
+function timeSentence(page: WaitingPage): string {
+  const { elapsed, pace } = TEXTS[page.language];
+  const so = fill(elapsed, { time: timeText(Math.floor(page.elapsedMs / 1000)) });
+  const usually = Math.max(1, Math.round((page.estimateMs ?? 0) / 1000));
+  return `${so} ${fill(pace[paceOf(page)], { time: timeText(usually) })}`;
 }
 
-function usuallyOf(estimateMs: number | null): number {
-  return Math.max(1, Math.round((estimateMs ?? 0) / 1000));
+/** How much of the wake is done, 0 to 1; `null`: nobody knows. */
+function shareOf(page: WakeTimes): number | null {
+  if (page.estimateMs === null || paceOf(page) !== "usual") return null;
+  return Math.min(1, page.elapsedMs / (page.estimateMs || 1));
 }

@@ -4,14 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import {
-  type Browser,
-  type BrowserPage,
-  CHROMIUM,
-  startBrowser,
-  untilInPage,
-  visit,
-} from "../support/browser.ts";
+import type { Page } from "playwright-core";
+import { CHROMIUM, type Chromium, startChromium, untilInPage } from "../support/chromium.ts";
 import { ENGINE_NAMES, type EngineName, startProxiedApp } from "../support/proxied-app.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { until } from "../support/until.ts";
@@ -43,26 +37,24 @@ const coloured = (colour: string) =>
   `getComputedStyle(document.querySelector("h1")).color === "${colour}"`;
 
 /** The sockets that a page opened, and whether each was accepted. */
-function watchSockets(page: BrowserPage) {
+async function watchSockets(page: Page) {
   const opened = new Map<string, { url: string; status: number | null }>();
-  page.view.addEventListener<{ requestId: string; url: string }>(
-    "Network.webSocketCreated",
-    ({ data }) => opened.set(data.requestId, { url: data.url, status: null }),
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  session.on("Network.webSocketCreated", ({ requestId, url }) =>
+    opened.set(requestId, { url, status: null }),
   );
-  page.view.addEventListener<{ requestId: string; response: { status: number } }>(
-    "Network.webSocketHandshakeResponseReceived",
-    ({ data }) => {
-      const socket = opened.get(data.requestId);
-      if (socket !== undefined) socket.status = data.response.status;
-    },
-  );
+  session.on("Network.webSocketHandshakeResponseReceived", ({ requestId, response }) => {
+    const socket = opened.get(requestId);
+    if (socket !== undefined) socket.status = response.status;
+  });
   return () => [...opened.values()];
 }
 
 describe.skipIf(CHROMIUM === null && process.env.CI === undefined)("Vite", () => {
-  let browser: Browser;
-  beforeAll(() => {
-    browser = startBrowser();
+  let browser: Chromium;
+  beforeAll(async () => {
+    browser = await startChromium();
   });
   afterAll(() => browser[Symbol.asyncDispose]());
 
@@ -83,14 +75,14 @@ describe.skipIf(CHROMIUM === null && process.env.CI === undefined)("Vite", () =>
     async (engine) => {
       using folder = tempDir();
       await using app = await startProject(engine, folder.path);
-      using page = await browser.openPage();
-      const { view, complaints, requested } = page;
-      const sockets = watchSockets(page);
+      await using visitor = await browser.visitor();
+      const { page, complaints, requested } = visitor;
+      const sockets = await watchSockets(page);
       const address = `http://web.localhost:${app.port}/`;
 
-      await visit(view, address);
+      await page.goto(address);
       await app.paastis.untilEvent("web", "APP_STARTED");
-      await untilInPage(view, greets("good morning"));
+      await untilInPage(page, greets("good morning"));
       // Once by us, once by the waiting page for its progress, once by it for the app.
       expect(requested.filter((url) => url === address).length).toBe(3);
       await until(() => sockets().some(({ status }) => status !== null));
@@ -98,19 +90,19 @@ describe.skipIf(CHROMIUM === null && process.env.CI === undefined)("Vite", () =>
         { url: expect.stringContaining(`ws://web.localhost:${app.port}/?token=`), status: 101 },
       ]);
 
-      await view.evaluate("window.marker = 'the same document'");
+      await page.evaluate("window.marker = 'the same document'");
       writeFileSync(folder.file("greeting.js"), `export const greeting = "good evening";\n`);
-      await untilInPage(view, greets("good evening"));
+      await untilInPage(page, greets("good evening"));
       writeFileSync(folder.file("style.css"), "h1 { color: rgb(4, 5, 6); }\n");
-      await untilInPage(view, coloured("rgb(4, 5, 6)"));
-      expect(await view.evaluate<string>("window.marker")).toBe("the same document");
+      await untilInPage(page, coloured("rgb(4, 5, 6)"));
+      expect(await page.evaluate<string>("window.marker")).toBe("the same document");
 
       // What cannot be replaced in place is loaded anew, because Vite says so over its socket.
       const other = PROJECT["index.html"].replace("<h1>", "<h1 id='new'>");
       writeFileSync(folder.file("index.html"), other);
-      await untilInPage(view, `document.querySelector("#new") !== null`);
-      await untilInPage(view, greets("good evening"));
-      expect(await view.evaluate<string>("String(window.marker)")).toBe("undefined");
+      await untilInPage(page, `document.querySelector("#new") !== null`);
+      await untilInPage(page, greets("good evening"));
+      expect(await page.evaluate<string>("String(window.marker)")).toBe("undefined");
       expect(complaints).toEqual([]);
     },
   );

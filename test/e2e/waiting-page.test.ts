@@ -1,28 +1,38 @@
+/** A browser, and what Paastis shows it: scripted where every step counts, see waiting-page-visit for real apps. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { WakeProgress } from "../../src/answers.ts";
 import {
-  errorAnswer,
+  createAnswers,
   isNavigation,
   isProgressRequest,
   progressAnswer,
-  waitingPage,
 } from "../../src/answers.ts";
 import type { Answer, RequestHead } from "../../src/engines/engine.ts";
 import { responseOf } from "../../src/engines/fetch-answer.ts";
-import type { Browser } from "../support/browser.ts";
-import { CHROMIUM, startBrowser, untilInPage, visit } from "../support/browser.ts";
+import { OWN_LOOK } from "../../src/pages/look.ts";
+import {
+  accessibilityFaults,
+  CHROMIUM,
+  type Chromium,
+  overhang,
+  photograph,
+  startChromium,
+  untilTitle,
+} from "../support/chromium.ts";
 import { recordingLog } from "../support/recording-log.ts";
+import { until } from "../support/until.ts";
 
-type Reply = Answer | Response;
+type Reply = (head: RequestHead, count: number) => Answer | Response;
+
+const answers = createAnswers(OWN_LOOK);
 
 /** Stands in for Paastis: each kind of request gets what the test says. */
-function startServer(replies: {
-  readonly navigation: (count: number, head: RequestHead) => Reply;
-  readonly progress: (count: number) => Reply;
-}) {
+function startServer(replies: { readonly navigation: Reply; readonly progress: Reply }) {
   const counts = { navigations: 0, progress: 0 };
+  const loadedMs: number[] = [];
   const { log } = recordingLog();
-  const toResponse = (reply: Reply) =>
+  const toResponse = (reply: Answer | Response) =>
     reply instanceof Response ? reply : responseOf(reply, "GET", log);
   const server = Bun.serve({
     port: 0,
@@ -30,23 +40,25 @@ function startServer(replies: {
     fetch(request) {
       const head: RequestHead = {
         method: request.method,
-        target: request.url,
+        target: request.url.replace(/^https?:\/\/[^/]+/, ""),
         host: request.headers.get("host"),
         clientAddress: "127.0.0.1",
         header: (name) => request.headers.get(name),
       };
       if (isProgressRequest(head)) {
         counts.progress += 1;
-        return toResponse(replies.progress(counts.progress));
+        return toResponse(replies.progress(head, counts.progress));
       }
       if (!isNavigation(head)) return new Response("neither page nor progress", { status: 400 });
       counts.navigations += 1;
-      return toResponse(replies.navigation(counts.navigations, head));
+      loadedMs.push(performance.now());
+      return toResponse(replies.navigation(head, counts.navigations));
     },
   });
   return {
     url: `http://127.0.0.1:${server.port}`,
     counts,
+    loadedMs,
     [Symbol.dispose]: () => void server.stop(true),
   };
 }
@@ -55,51 +67,66 @@ const appPage = () =>
   new Response("<!doctype html><link rel='icon' href='data:,'><title>the app</title>", {
     headers: { "content-type": "text/html" },
   });
-const waitingAnswer = (estimateMs: number | null = null, elapsedMs = 0) =>
-  waitingPage({ app: "shop", elapsedMs, estimateMs });
+const waiting =
+  (estimateMs: number | null = null, elapsedMs = 0): Reply =>
+  (head) =>
+    answers.waiting({ app: "shop", elapsedMs, estimateMs, head });
+const firstThenApp =
+  (first: Reply): Reply =>
+  (head, count) =>
+    count === 1 ? first(head, count) : appPage();
+const nobody: Reply = () => new Response("nobody asks", { status: 500 });
+
 async function* scripted(steps: readonly WakeProgress[]): AsyncGenerator<WakeProgress> {
   yield* steps;
 }
-const stream = (...steps: WakeProgress[]) => progressAnswer(scripted(steps));
+const stream =
+  (...steps: WakeProgress[]): Reply =>
+  (head) =>
+    progressAnswer(scripted(steps), head);
 const waking = (elapsedMs: number, estimateMs: number | null): WakeProgress => {
   return { kind: "waking", elapsedMs, estimateMs, step: "starting" };
 };
+const failed = (why: string, retryAfterMs: number): WakeProgress => {
+  return { kind: "failed", why, hasCrashed: false, retryAfterMs, reference: "0mi8xk2v10001a7q3" };
+};
 
 describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
-  let browser: Browser;
-  beforeAll(() => {
-    browser = startBrowser();
+  let browser: Chromium;
+  beforeAll(async () => {
+    browser = await startChromium();
   });
   afterAll(() => browser[Symbol.asyncDispose]());
 
   test("follows the wake, then loads the app once, at the same address", async () => {
     const ready = Promise.withResolvers<void>();
     async function* wake(): AsyncGenerator<WakeProgress> {
-      yield waking(3000, 12_000);
+      yield { ...waking(3000, 12_000), step: "answering" } as WakeProgress;
       await ready.promise;
       yield { kind: "ready" };
     }
     using server = startServer({
-      navigation: (count) => (count === 1 ? waitingAnswer(12_000) : appPage()),
-      progress: () => progressAnswer(wake()),
+      navigation: firstThenApp(waiting(12_000)),
+      progress: (head) => progressAnswer(wake(), head),
     });
-    using page = await browser.openPage();
-    const { view, requested, complaints } = page;
+    await using visitor = await browser.visitor();
+    const { page, requested, complaints } = visitor;
     const address = `${server.url}/a%20b?q=1&r=%3C#part`;
-    await visit(view, address);
-    await untilInPage(view, `document.getElementById("step").textContent === "Now: starting"`);
-    expect(await view.evaluate<string>("document.title")).toBe("shop is waking up");
-    const time = "document.querySelector('.time').innerText";
-    await untilInPage(view, `/^[34] s so far. It usually takes about 12 s.$/.test(${time})`);
-    const now = "Number(document.getElementById('bar').getAttribute('aria-valuenow'))";
-    expect(await view.evaluate<number>(now)).toBeWithin(25, 50);
+    await page.goto(address);
+    await page.getByRole("status").filter({ hasText: "waiting for its first answer" }).waitFor();
+    expect(await page.title()).toBe("shop is waking up");
+    const time = page.locator("#time").filter({ hasText: /^[34] s so far\. It usually/ });
+    expect(await time.innerText()).toEndWith("It usually takes about 12 s.");
+    const bar = page.getByRole("progressbar", { name: "Waking shop" });
+    expect(Number(await bar.getAttribute("aria-valuenow"))).toBeWithin(25, 50);
     ready.resolve();
-    await untilInPage(view, `document.title === "the app"`);
-    expect(await view.evaluate<string>("location.href")).toBe(address);
+    await untilTitle(page, "the app");
+    expect(page.url()).toBe(address);
     expect(server.counts).toEqual({ navigations: 2, progress: 1 });
-    const asked = requested.filter((url) => url.startsWith("http")).map((url) => url.split("#")[0]);
-    expect(asked).toEqual(Array(3).fill(address.split("#")[0]));
+    expect(requested).toEqual(Array(3).fill(address.replace(/#.*/, "")));
     expect(complaints).toEqual([]);
+    await page.goBack();
+    expect(page.url()).toBe("about:blank");
   });
 
   test("says when it cannot know, and when it takes longer than usual", async () => {
@@ -107,139 +134,253 @@ describe.skipIf(CHROMIUM === null)("waiting page in a browser", () => {
     async function* wake(): AsyncGenerator<WakeProgress> {
       yield waking(0, null);
       await longer.promise;
-      yield waking(20_000, 12_000);
+      yield { ...waking(200_000, 12_000), step: "trying", obstacle: "it is so" } as WakeProgress;
       await new Promise(() => undefined);
     }
     using server = startServer({
-      navigation: () => waitingAnswer(),
-      progress: () => progressAnswer(wake()),
+      navigation: waiting(),
+      progress: (head) => progressAnswer(wake(), head),
     });
-    using page = await browser.openPage();
-    const { view } = page;
-    await visit(view, server.url);
-    const time = "document.querySelector('.time').innerText";
-    await untilInPage(view, `${time}.includes("first wake we see")`);
+    await using visitor = await browser.visitor();
+    const { page } = visitor;
+    await page.goto(server.url);
+    const time = page.locator("#time");
+    await time.filter({ hasText: "first wake we see" }).waitFor();
     longer.resolve();
-    await untilInPage(view, `${time}.includes("longer than usual (about 12 s)")`);
-    expect(await view.evaluate<string>(time)).not.toContain("first wake");
-    const bar = "document.getElementById('bar')";
-    expect(await view.evaluate<boolean>(`${bar}.hasAttribute("aria-valuenow")`)).toBe(false);
+    await time.filter({ hasText: "3 min 20 s so far. This takes longer than usual" }).waitFor();
+    expect(await page.getByRole("status").innerText()).toBe("Still trying: it is so");
+    expect(await page.getByRole("progressbar").getAttribute("aria-valuenow")).toBeNull();
+  });
+
+  test("says each step once to those who listen, and nothing of the seconds between", async () => {
+    const steps = [waking(0, 1000), waking(500, 1000), waking(1000, 1000)];
+    using server = startServer({
+      navigation: firstThenApp(waiting(1000)),
+      progress: stream(...steps, failed("x", 0)),
+    });
+    await using visitor = await browser.visitor();
+    const { page } = visitor;
+    await page.addInitScript(`addEventListener("DOMContentLoaded", () => {
+      window.said = [];
+      for (const live of document.querySelectorAll("[role=status], [role=alert]")) {
+        new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true, characterData: true, subtree: true });
+      }
+    })`);
+    await page.goto(server.url);
+    await untilTitle(page, "shop could not be woken");
+    expect(await page.evaluate<unknown>("said")).toEqual(["shop could not be woken"]);
   });
 
   test("shows why a wake failed as text, and lets people try again when it makes sense", async () => {
     const why = 'exited with status 1:\n</script><script>document.title="pwned"</script>\n<b>x</b>';
     using server = startServer({
-      navigation: (count) => (count === 1 ? waitingAnswer() : appPage()),
-      progress: () => stream({ kind: "failed", why, hasCrashed: false, retryAfterMs: 900 }),
+      navigation: firstThenApp(waiting()),
+      progress: stream(failed(why, 900)),
     });
-    using page = await browser.openPage();
-    const { view, complaints } = page;
-    await visit(view, server.url);
-    await untilInPage(view, `document.title === "shop could not be woken"`);
-    expect(await view.evaluate<string>("document.querySelector('.reason').textContent")).toBe(why);
-    const button = "document.querySelector('.retry')";
-    expect(await view.evaluate<string>(`${button}.textContent`)).toBe("Try again in 1 s");
-    await view.evaluate(`${button}.click()`); // Too early: nothing happens.
-    await untilInPage(view, `${button}.textContent === "Try again"`);
+    await using visitor = await browser.visitor();
+    const { page, complaints } = visitor;
+    await page.goto(server.url);
+    await untilTitle(page, "shop could not be woken");
+    expect(await page.locator(".reason").textContent()).toBe(why);
+    expect(await page.locator(".reference").innerText()).toBe("Reference: 0mi8xk2v10001a7q3");
+    const retry = page.locator(".retry");
+    expect(await retry.innerText()).toBe("Try again in 1 s");
+    await retry.click({ force: true }); // Too early: nothing happens.
+    await page.getByRole("link", { name: "Try again", exact: true }).waitFor();
     expect(server.counts).toEqual({ navigations: 1, progress: 1 });
-    await view.click(".retry");
-    await untilInPage(view, `document.title === "the app"`);
+    await page.keyboard.press("Tab");
+    await retry.focus();
+    await page.keyboard.press("Enter");
+    await untilTitle(page, "the app");
     expect(complaints).toEqual([]);
   });
 
   test("asks again when the stream is cut, refused, or lost", async () => {
     using server = startServer({
-      navigation: (count) => (count === 1 ? waitingAnswer() : appPage()),
-      progress: (count) => {
-        if (count === 1) return stream(waking(100, null));
+      navigation: firstThenApp(waiting()),
+      progress(head, count) {
+        if (count === 1) return stream(waking(100, null))(head, count);
         if (count === 2) return new Response("bad gateway", { status: 502 });
-        return stream(waking(900, null), { kind: "ready" });
+        return stream(waking(900, null), { kind: "ready" })(head, count);
       },
     });
-    using page = await browser.openPage();
-    await visit(page.view, server.url);
-    await untilInPage(page.view, `document.title === "the app"`);
+    await using visitor = await browser.visitor();
+    await visitor.page.goto(server.url);
+    await untilTitle(visitor.page, "the app");
     expect(server.counts).toEqual({ navigations: 2, progress: 3 });
   });
 
-  const APP_ANSWERS: Readonly<Record<string, () => Response>> = {
-    "a page": appPage,
-    "a redirect to another origin": () => Response.redirect("http://127.0.0.1:1/login"),
-    "an event stream of its own": () =>
-      new Response("event: ready\ndata: {}\n\n", {
-        headers: { "content-type": "text/event-stream" },
-      }),
-    "an error of its own": () => new Response("no", { status: 500 }),
-  };
-  for (const [what, answer] of Object.entries(APP_ANSWERS)) {
-    test(`loads the app when it answers the question for progress itself: ${what}`, async () => {
-      using server = startServer({
-        navigation: (count) => (count === 1 ? waitingAnswer() : appPage()),
-        progress: answer,
-      });
-      using page = await browser.openPage();
-      await visit(page.view, server.url);
-      await untilInPage(page.view, `document.title === "the app"`);
-      expect(server.counts).toEqual({ navigations: 2, progress: 1 });
+  test("does not ask again while its tab is hidden, but as soon as it is seen", async () => {
+    using server = startServer({
+      navigation: firstThenApp(waiting()),
+      progress: (head, count) =>
+        count === 1 ? new Response("", { status: 502 }) : stream({ kind: "ready" })(head, count),
     });
-  }
+    await using visitor = await browser.visitor();
+    const { page } = visitor;
+    await page.clock.install();
+    await page.addInitScript(`
+      window.isHidden = true;
+      Object.defineProperty(document, "hidden", { get: () => isHidden });
+    `);
+    await page.goto(server.url);
+    await until(() => server.counts.progress === 1);
+    await page.clock.fastForward(120_000);
+    expect(server.counts).toEqual({ navigations: 1, progress: 1 });
+    await page.evaluate("isHidden = false; document.dispatchEvent(new Event('visibilitychange'))");
+    await page.clock.runFor(1000);
+    await until(() => server.counts.navigations === 2);
+  });
+
+  test("a page that was loaded by itself stays for a moment, whatever it is told", async () => {
+    using server = startServer({
+      navigation: (head, count) => (count <= 2 ? waiting()(head, count) : appPage()),
+      progress: stream({ kind: "ready" }),
+    });
+    await using visitor = await browser.visitor();
+    await visitor.page.goto(server.url);
+    await untilTitle(visitor.page, "the app");
+    const [, second = 0, third = 0] = server.loadedMs;
+    expect(third - second).toBeGreaterThan(1500);
+  });
+
+  test("loads the app when it answers the question for progress itself, in whatever way", async () => {
+    const events = { "content-type": "text/event-stream" };
+    await using visitor = await browser.visitor();
+    for (const answer of [
+      appPage,
+      () => Response.redirect("http://127.0.0.1:1/login"),
+      () => new Response("event: ready\ndata: {}\n\n", { headers: events }),
+      () => new Response("no", { status: 500 }),
+    ]) {
+      using server = startServer({ navigation: firstThenApp(waiting()), progress: answer });
+      await visitor.page.goto(server.url);
+      await untilTitle(visitor.page, "the app");
+      expect(server.counts).toEqual({ navigations: 2, progress: 1 });
+    }
+  });
 
   test("without JavaScript it looks again by itself", async () => {
     using server = startServer({
-      navigation: (count) => (count === 1 ? waitingAnswer(12_000, 11_500) : appPage()),
-      progress: () => new Response("nobody asks", { status: 500 }),
+      navigation: firstThenApp(waiting(12_000, 11_500)),
+      progress: nobody,
     });
-    using page = await browser.openPage();
-    const { view } = page;
-    await view.cdp("Emulation.setScriptExecutionDisabled", { value: true });
-    await visit(view, `${server.url}/x?y=1`);
-    await untilInPage(view, `document.title === "the app"`);
-    expect(await view.evaluate<string>("location.search")).toBe("?y=1");
+    await using visitor = await browser.visitor({ javaScriptEnabled: false });
+    const { page } = visitor;
+    // Without the fragment afterwards, which only JavaScript could keep.
+    await page.goto(`${server.url}/x?y=1#part`);
+    expect(await page.locator("#waking noscript").innerText()).toBe(
+      "This page looks again every 2 s.",
+    );
+    await untilTitle(page, "the app");
+    expect(page.url()).toBe(`${server.url}/x?y=1`);
     expect(server.counts).toEqual({ navigations: 2, progress: 0 });
   });
 
   test("an error page counts down, then tries again and keeps the fragment", async () => {
     const why = "exited with status 1";
     using server = startServer({
-      navigation: (count, head) =>
-        count === 1
-          ? errorAnswer({ code: "app_failed", app: "shop", why, retryAfterMs: 900, head })
-          : appPage(),
-      progress: () => new Response("nobody asks", { status: 500 }),
+      navigation: firstThenApp((head) =>
+        answers.error({ code: "app_failed", app: "shop", why, retryAfterMs: 900, head }),
+      ),
+      progress: nobody,
     });
-    using page = await browser.openPage();
-    const { view, complaints } = page;
-    await visit(view, `${server.url}/#part`);
-    expect(await view.evaluate<string>("document.querySelector('h1').innerText")).toBe(
-      "The app could not be woken.",
+    await using visitor = await browser.visitor();
+    const { page, complaints } = visitor;
+    await page.goto(`${server.url}/#part`);
+    expect(await page.getByRole("heading", { level: 1 }).innerText()).toBe(
+      "The app could not be woken",
     );
-    await untilInPage(view, `document.querySelector(".retry").textContent === "Try again"`);
-    await view.click(".retry");
-    await untilInPage(view, `document.title === "the app"`);
-    expect(await view.evaluate<string>("location.hash")).toBe("#part");
+    expect(await page.locator(".retry").innerText()).toBe("Try again in 1 s");
+    await page.getByRole("link", { name: "Try again", exact: true }).click();
+    await untilTitle(page, "the app");
+    expect(page.url()).toBe(`${server.url}/#part`);
     expect(complaints).toEqual([]);
   });
 
-  test("fits a phone, in light and dark, whatever the reason", async () => {
-    const why = `exited\n${"x".repeat(2000)}\n${"\tat line\n".repeat(100)}`;
+  const LOOKS = [
+    ["waiting-light", "light", { width: 1000, height: 680 }],
+    ["waiting-dark", "dark", { width: 1000, height: 680 }],
+    ["waiting-phone", "dark", { width: 390, height: 700 }],
+  ] as const;
+  test("is photographed on a desk and on a phone, by day and by night", async () => {
     using server = startServer({
-      navigation: (_count, head) =>
-        errorAnswer({ code: "app_failed", app: `shop-${"y".repeat(58)}`, why, head }),
-      progress: () => new Response("nobody asks", { status: 500 }),
+      navigation: waiting(12_000, 7500),
+      progress: (head) => progressAnswer(endless(7500, 12_000), head),
     });
-    using page = await browser.openPage();
-    const { view } = page;
-    await view.resize(320, 640);
-    const colours: string[] = [];
-    for (const value of ["light", "dark"]) {
-      const features = [{ name: "prefers-color-scheme", value }];
-      await view.cdp("Emulation.setEmulatedMedia", { features });
-      await visit(view, server.url);
-      expect(
-        await view.evaluate<number>("document.documentElement.scrollWidth"),
-      ).toBeLessThanOrEqual(320);
-      colours.push(await view.evaluate<string>("getComputedStyle(document.body).color"));
+    await using visitor = await browser.visitor();
+    const { page } = visitor;
+    for (const [name, colorScheme, viewport] of LOOKS) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme });
+      await page.goto(server.url);
+      await page.getByText("waiting for its first answer").waitFor();
+      await photograph(page, name);
     }
-    expect(new Set(colours).size).toBe(2);
   });
+
+  async function* endless(
+    elapsedMs: number,
+    estimateMs: number | null,
+  ): AsyncGenerator<WakeProgress> {
+    yield { kind: "waking", elapsedMs, estimateMs, step: "answering" };
+    await new Promise(() => undefined);
+  }
+  const long = `exited\n${"x".repeat(2000)}\n${"\tat line\n".repeat(100)}`;
+  const name = `shop-${"y".repeat(58)}`;
+  const PAGES: Readonly<Record<string, { navigation: Reply; progress: Reply; heading: string }>> = {
+    "a wake": {
+      navigation: waiting(12_000, 5000),
+      progress: (head) => progressAnswer(endless(5000, 12_000), head),
+      heading: "shop is waking up",
+    },
+    "a wake of which nobody knows how long it takes": {
+      navigation: waiting(),
+      progress: (head) => progressAnswer(endless(5000, null), head),
+      heading: "shop is waking up",
+    },
+    "a wake that has failed": {
+      navigation: waiting(),
+      progress: stream(failed(long, 0)),
+      heading: "shop could not be woken",
+    },
+    "an error": {
+      navigation: (head) =>
+        answers.error({
+          ...{ code: "app_failed", app: name, why: long, head },
+          reference: "0mi8xk2v10001a7q3",
+        }),
+      progress: nobody,
+      heading: "The app could not be woken",
+    },
+    "an unknown host": {
+      navigation: (head) =>
+        answers.error({ code: "unknown_app", app: null, why: "an address names no app", head }),
+      progress: nobody,
+      heading: "No app answers for this host",
+    },
+  };
+  for (const [what, { heading, ...replies }] of Object.entries(PAGES)) {
+    test(`${what}: fits a phone in light and dark, and axe-core finds no fault`, async () => {
+      using server = startServer(replies);
+      await using visitor = await browser.visitor({
+        viewport: { width: 320, height: 640 },
+        reducedMotion: "reduce",
+      });
+      const { page, complaints } = visitor;
+      await page.goto(server.url);
+      await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+      for (const summary of await page.locator("summary").all()) await summary.click();
+      const grounds: unknown[] = [];
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        expect(await overhang(page)).toBe(0);
+        expect(await accessibilityFaults(page)).toEqual([]);
+        grounds.push(await page.evaluate("getComputedStyle(document.body).backgroundColor"));
+      }
+      expect(new Set(grounds).size).toBe(2);
+      expect(await page.evaluate<number>("document.getAnimations().length")).toBe(0);
+      expect(complaints).toEqual([]);
+    });
+  }
 });
