@@ -1,6 +1,13 @@
 /** What the requests for one app came to. On the path of every request: additions, and nothing else. */
 
 import { addressOf, type Target } from "./app.ts";
+import {
+  classOf,
+  createRequestMeter,
+  type Done,
+  meterDone,
+  type RequestMeter,
+} from "./request-meter.ts";
 import type { Tally } from "./switch-verdict.ts";
 
 /** How far back the rate of requests and errors is known, s. */
@@ -22,8 +29,10 @@ export interface Traffic {
   /** Requests that could not be forwarded. */
   proxyErrors: number;
   lastProxyError: LastProxyError | null;
-  /** Answers by the first digit of their status; 0 and 1 stay empty. */
+  /** Answers by the first digit of their status; 0: requests that ended without one. */
   readonly statuses: [number, number, number, number, number, number];
+  /** How long requests took, and what they carried. */
+  readonly meter: RequestMeter;
   /** What went to one target alone, while somebody wants to know; `null`: nobody does. */
   watched: { readonly address: string; requests: number; errors: number } | null;
   /** By second. `outcomes` and `errors` are targets'; what Paastis answers by itself is among `requests` only. */
@@ -46,6 +55,7 @@ export function createTraffic(): Traffic {
     proxyErrors: 0,
     lastProxyError: null,
     statuses: [0, 0, 0, 0, 0, 0],
+    meter: createRequestMeter(),
     watched: null,
     ring: {
       requests: zeros(),
@@ -63,17 +73,25 @@ export function noteBegun(traffic: Traffic, inFlight: number): void {
   if (inFlight > traffic.inFlightMax) traffic.inFlightMax = inFlight;
 }
 
-/** A request is over. @param nowMs ms since the epoch */
-export function noteEnded({ ring }: Traffic, nowMs: number): void {
+/**
+ * A request is over.
+ * @param nowMs ms since the epoch
+ * @param done left out: nothing is known but that it is over
+ */
+export function noteEnded(traffic: Traffic, nowMs: number, done?: Done): void {
+  const { ring, statuses } = traffic;
   advance(ring, Math.floor(nowMs / 1000));
   const slot = ring.second % SECONDS;
   ring.requests[slot] = (ring.requests[slot] ?? 0) + 1;
+  if (done === undefined) return;
+  if (done.status === 0) statuses[0] += 1;
+  meterDone(traffic.meter, done, nowMs);
 }
 
 /** The client gets an answer with this status. @param target whose outcome it is; `null`: nobody's */
 export function noteAnswer(traffic: Traffic, status: number, target: Target | null): void {
-  const digit = Math.floor(status / 100);
-  if (digit >= 2 && digit <= 5) traffic.statuses[digit] = (traffic.statuses[digit] ?? 0) + 1;
+  const digit = classOf(status);
+  if (digit > 0) traffic.statuses[digit] = (traffic.statuses[digit] ?? 0) + 1;
   if (target !== null) noteOutcome(traffic, target, digit === 5);
 }
 

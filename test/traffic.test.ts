@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { targetOf } from "../src/app.ts";
+import { durationMsOf } from "../src/request-meter.ts";
 import {
   createTraffic,
   endedInLastMinute,
@@ -62,7 +63,7 @@ test("traffic: only what went to the watched target is told of it, failures to c
 test("traffic: statuses count by their first digit, and the most at one time is kept", () => {
   const traffic = createTraffic();
   for (const status of [101, 200, 204, 301, 404, 499, 500, 599]) noteAnswer(traffic, status, A);
-  expect(traffic.statuses).toEqual([0, 0, 2, 1, 2, 2]);
+  expect(traffic.statuses).toEqual([0, 1, 2, 1, 2, 2]);
   for (const inFlight of [1, 2, 3, 1]) noteBegun(traffic, inFlight);
   expect({ requests: traffic.requests, most: traffic.inFlightMax }).toEqual({
     requests: 4,
@@ -73,4 +74,13 @@ test("traffic: statuses count by their first digit, and the most at one time is 
     errors: 1,
     last: FAILURE,
   });
+});
+
+test("traffic: a request that ends without an answer counts as such, and with how long it took", () => {
+  const traffic = createTraffic();
+  const done = { admittedMs: START, status: 0, sentBytes: 0, receivedBytes: 5 };
+  noteEnded(traffic, START + 30, done);
+  expect(traffic.statuses).toEqual([1, 0, 0, 0, 0, 0]);
+  expect(durationMsOf(traffic.meter, 0)).toBe(30);
+  expect(endedInLastMinute(traffic, START + 30)).toBe(1);
 });

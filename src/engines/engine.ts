@@ -5,7 +5,9 @@ import type { CertificateSource } from "../certificate.ts";
 import type { Clock } from "../clock.ts";
 import type { Config, ListenerConfig, UpstreamConfig } from "../config.ts";
 import type { AnswerCode } from "../errors.ts";
+import type { WithoutSecrets } from "../headers.ts";
 import type { Log } from "../log.ts";
+import type { IgnoreRule } from "../wake-policy.ts";
 import type { Carrier } from "./carrier.ts";
 
 /** The head of a request, however it was read. */
@@ -43,14 +45,35 @@ export interface Exchange {
   readonly admittedMs: number;
   /** How often forwarding this request failed already. */
   readonly failures: number;
+  /** The rule by which it neither wakes its app nor counts as its use; `null`: it does both. */
+  readonly ignored: IgnoreRule | null;
+  /** Of the answer that the client gets; 0: none yet. The core's. */
+  status: number;
+  /**
+   * Bytes that the engine has carried so far: of the answer's body towards the client, of the request's body from it; in
+   * an upgraded connection all of them. What the engine does not see is left out.
+   */
+  sentBytes: number;
+  receivedBytes: number;
+  /** The id that the engine made for a request that came without one; `null`: it has made none. */
+  requestId: string | null;
 }
 
 /** Settled at once: forward it, or send this answer. */
-export type Decision = Exchange | { readonly kind: "answer"; readonly answer: Answer };
+export type Decision =
+  | Exchange
+  | {
+      readonly kind: "answer";
+      readonly answer: Answer;
+      /** Whose request it was; left out: no app's. */
+      readonly app?: App;
+    };
 
 /** The request waits, its body unread. */
 export interface Held {
   readonly kind: "held";
+  /** Whose request it is; left out: nobody knows yet. */
+  readonly app?: App;
   /** Never rejects. */
   readonly decision: Promise<Decision>;
   /** The client left. Afterwards `decision` may never settle, and nothing is to be handed back. */
@@ -97,6 +120,15 @@ export interface RequestHandler {
   failed(exchange: Exchange, failure: ForwardFailure): Admission;
   /** Hands an exchange back after its last byte, or after the upgraded connection has closed. */
   release(exchange: Exchange): void;
+  /**
+   * An upgraded connection has said nothing for as long as its app allows: it is no use of the app any more. Followed by
+   * `resume`, or by `closed`.
+   */
+  rest(exchange: Exchange): void;
+  /** It has closed while it rested: there is nothing to be handed back. */
+  closed(exchange: Exchange): void;
+  /** It says something again, and holds its lease anew. */
+  resume(exchange: Exchange): void;
   /** The answer for a request that the engine itself must refuse. */
   refuse(code: RefusalCode, why: string, head: RequestHead): Answer;
 }
@@ -130,6 +162,8 @@ export interface EngineOptions {
   readonly forwarded: Config["forwarded"];
   /** For requests that come without an `X-Request-Id`; no two alike. */
   readonly newRequestId: () => string;
+  /** Takes from headers what no app may see. Left out: there is nothing of the kind. */
+  readonly withoutSecrets?: WithoutSecrets;
 }
 
 /** An engine that listens. */
@@ -141,6 +175,8 @@ export interface Engine {
   readonly inFlight: number;
   /** For a switch: what is under way to one target. */
   readonly carrier: Carrier;
+  /** Asks WebSockets of an app to close (1001) that have been quiet for longer than counts as use of it. */
+  readonly closeQuiet: (app: App) => void;
   /** Connections made to targets so far; `null`: the runtime does not say. */
   readonly upstreamSockets: number | null;
   /**

@@ -23,9 +23,14 @@ export function answerToNobody(): Response {
   return new Response(null, { status: 499 });
 }
 
-/** Whether an answer's body should go through `streamed`. */
-export function isStreamed(response: Response): boolean {
-  const length = response.headers.get("content-length");
+/**
+ * Whether an answer's body should go through `streamed`.
+ * @param length its header `Content-Length`, from whoever has it already
+ */
+export function isStreamed(
+  response: Response,
+  length: string | null = response.headers.get("content-length"),
+): boolean {
   // Passed on whole, an answer without a type would be given one by Bun, and browsers would save it as a file.
   const isTyped = length === "0" || response.headers.has("content-type");
   if (isTyped && length !== null && Number(length) < STREAM_FROM_BYTES) return false;
@@ -36,8 +41,13 @@ export function isStreamed(response: Response): boolean {
 /**
  * The same answer with its body passed on by us, piece by piece, as the client takes it.
  * @param onEnd called exactly once; Bun cancels the stream of a client that has left already, too
+ * @param counter counts what was passed on
  */
-export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Response {
+export function streamed(
+  response: Response,
+  onEnd: (end: BodyEnd) => void,
+  counter: { sentBytes: number },
+): Response {
   // `isStreamed` has seen it; a Response without a body has nothing to stream.
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let isEnded = false;
@@ -54,7 +64,10 @@ export function streamed(response: Response, onEnd: (end: BodyEnd) => void): Res
       try {
         const { done, value } = await reader.read();
         if (isEnded) return;
-        if (!done) return controller.enqueue(value);
+        if (!done) {
+          counter.sentBytes += value.length;
+          return controller.enqueue(value);
+        }
         controller.close();
         end("complete");
       } catch (error) {

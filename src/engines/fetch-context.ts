@@ -19,6 +19,7 @@ import type { Completions } from "./fetch-completion.ts";
 import type { Limits } from "./fetch-deadline.ts";
 import type { FetchHead } from "./fetch-request.ts";
 import type { Silence } from "./fetch-silence.ts";
+import type { QuietSockets } from "./quiet-sockets.ts";
 
 /** A client's WebSocket and the target's, for the engine that must close them. */
 export interface OpenBridge {
@@ -38,6 +39,7 @@ export interface FetchContext {
   readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
   readonly newRequestId: () => string;
+  readonly withoutSecrets: Forwarding["withoutSecrets"];
   /** What clients speak to us. */
   readonly scheme: "http" | "https";
   readonly isTrusted: (address: string) => boolean;
@@ -46,6 +48,7 @@ export interface FetchContext {
   /** Gives up idle connections, when we have nothing left to open new ones with. */
   readonly relieve: () => void;
   readonly bridges: Set<OpenBridge>;
+  readonly quiet: QuietSockets;
 }
 
 /** One request on its way. */
@@ -87,6 +90,7 @@ export function beginJourney(
       ),
       requestId: null,
       newRequestId: context.newRequestId,
+      withoutSecrets: context.withoutSecrets,
     },
   };
 }

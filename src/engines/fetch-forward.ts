@@ -4,7 +4,7 @@ import { addressOf } from "../app.ts";
 import { dropHopByHop, editAnswerHeaders, setDestination, setForwarded } from "../headers.ts";
 import { routeTo } from "../target-route.ts";
 import type { Exchange, ForwardFailure } from "./engine.ts";
-import { isStreamed, streamed } from "./fetch-answer.ts";
+import { type BodyEnd, isStreamed, streamed } from "./fetch-answer.ts";
 import {
   conduct,
   type FetchContext,
@@ -112,11 +112,15 @@ function requestInit(trip: Trip, exchange: Exchange, signal: AbortSignal): BunFe
     // Left out, `fetch` would say that it is Bun; an empty one is the nearest to none.
     if (!headers.has("user-agent")) headers.set("user-agent", "");
   }
+  exchange.requestId = trip.forwarding.requestId;
   setDestination(headers, legOf(trip, exchange), trip.origin);
+  const body = bodyOf(trip);
+  // Its own bytes pass where we do not see them: one without a length counts for nothing.
+  if (body !== null) exchange.receivedBytes = Number(trip.head.header("content-length")) || 0;
   return {
     method: request.method,
     headers,
-    body: bodyOf(trip),
+    body,
     signal,
     redirect: "manual",
     decompress: false,
@@ -159,12 +163,14 @@ function passOn(
   const { trip, exchange } = passage;
   editAnswerHeaders(response.headers, legOf(trip, exchange));
   const release = () => handler.release(exchange);
-  if (!isStreamed(response)) {
+  const length = response.headers.get("content-length");
+  if (!isStreamed(response, length)) {
+    if (length !== null && trip.head.method !== "HEAD") exchange.sentBytes = Number(length) || 0;
     silence.keptAlive(trip.request);
     completions.add(trip.request, release);
     return response;
   }
-  return streamed(response, (end) => {
+  const onEnd = (end: BodyEnd) => {
     if (end === "left") return release();
     silence.keptAlive(trip.request);
     if (end === "broken" && !trip.request.signal.aborted) {
@@ -172,7 +178,8 @@ function passOn(
       log.warn(fields, "an app broke its answer off, and so did we towards the client");
     }
     completions.add(trip.request, release);
-  });
+  };
+  return streamed(response, onEnd, exchange);
 }
 
 function ignore(): void {

@@ -58,7 +58,7 @@ export async function relay(
   try {
     const response = await responseTo(answer, { status, headers });
     if (isStreamed(response)) {
-      return { kind: "carried", response: streamed(response, finish) };
+      return { kind: "carried", response: streamed(response, finish, exchange) };
     }
     finish();
     return { kind: "carried", response };

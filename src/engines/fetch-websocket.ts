@@ -20,6 +20,7 @@ import {
   MESSAGE_BYTES_MAX,
   upgradeHeadersOf,
 } from "./fetch-websocket-dial.ts";
+import type { FollowedSocket } from "./quiet-sockets.ts";
 
 /** A client that sends faster than the target takes is paused at this many bytes. */
 const UPSTREAM_BUFFER_BYTES_MAX = 1024 * 1024;
@@ -51,6 +52,8 @@ export interface Bridge extends OpenBridge {
   isOver: boolean;
   /** Ends the side that does not finish closing. */
   cancelPatience: CancelTimer | null;
+  /** Whoever wants to know of messages; `null`: nobody. */
+  followed: FollowedSocket | null;
   /** Hands the exchange back; called once, when both sides are closed. */
   readonly onOver: () => void;
 }
@@ -79,6 +82,7 @@ function upgrade(
   server: Server<Bridge>,
 ): Outcome {
   const { exchange, journey, line } = ready;
+  exchange.requestId = journey.forwarding.requestId;
   const data = createBridge(context, exchange, line);
   const headers = upgradeHeadersOf(line, journey, exchange);
   if (server.upgrade(journey.request, { headers, data })) return { kind: "carried" };
@@ -97,6 +101,7 @@ function createBridge(context: FetchContext, exchange: Exchange, line: Line): Br
     isClientPaused: false,
     isOver: false,
     cancelPatience: null,
+    followed: null,
     close: (code, reason) => data.client?.close(code, reason),
     cut: () => {
       data.client?.terminate();
@@ -104,9 +109,11 @@ function createBridge(context: FetchContext, exchange: Exchange, line: Line): Br
     },
     onOver: () => {
       context.bridges.delete(data);
-      context.handler.release(exchange);
+      if (data.followed === null) context.handler.release(exchange);
+      else data.followed.over();
     },
   };
+  data.followed = context.quiet.follow(exchange, (code) => data.close(code, ""));
   context.bridges.add(data);
   line.listener = {
     onMessage: (message) => toClient(data, message),
@@ -147,6 +154,8 @@ export function websocketHandler(context: FetchContext): WebSocketHandler<Bridge
 }
 
 function toClient(data: Bridge, message: string | Buffer): void {
+  data.followed?.said();
+  data.exchange.sentBytes += Buffer.byteLength(message);
   const { client, line } = data;
   if (client === null) {
     if (!data.isClientOver) line.early.push(message);
@@ -158,6 +167,8 @@ function toClient(data: Bridge, message: string | Buffer): void {
 
 function toUpstream(data: Bridge, message: string | Buffer): void {
   if (!isOpen(data)) return;
+  data.followed?.said();
+  data.exchange.receivedBytes += Buffer.byteLength(message);
   const { upstream } = data.line;
   upstream.send(message, () => {
     if (!data.isClientPaused || upstream.bufferedAmount > UPSTREAM_BUFFER_BYTES_MAX) return;

@@ -14,6 +14,7 @@ import { createRelief, createSilence, type SilenceLimits, silenceFor } from "./f
 import { createStop } from "./fetch-stop.ts";
 import { warmUpFetch } from "./fetch-warm-up.ts";
 import { type Bridge, bridge, websocketHandler } from "./fetch-websocket.ts";
+import { createQuietSockets } from "./quiet-sockets.ts";
 
 /** The fetch engine's own setting besides. */
 export interface FetchEngineOptions extends EngineOptions {
@@ -39,12 +40,14 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
     upstream: options.upstream,
     forwarded: options.forwarded,
     newRequestId: options.newRequestId,
+    withoutSecrets: options.withoutSecrets,
     scheme: options.certificates === null ? "http" : "https",
     isTrusted: createTrust(options.forwarded.trustedProxies),
     completions: createCompletions(clock, () => listener),
     silence: createSilence(silence, () => listener),
     relieve: createRelief(clock, () => listener),
     bridges: new Set(),
+    quiet: createQuietSockets({ handler, clock }),
   };
   warmUpFetch();
   const listener = listen(context, options, silence.idleS);
@@ -55,6 +58,7 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
       return listener.pendingRequests + context.bridges.size;
     },
     carrier: createFetchCarrier(context),
+    closeQuiet: context.quiet.closeQuiet,
     upstreamSockets: null,
     stop: createStop(context, listener),
   };

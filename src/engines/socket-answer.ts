@@ -27,7 +27,7 @@ import {
   writeBytes,
   writeText,
 } from "./socket-writer.ts";
-import { clientHasEnded, fromClient, fromTarget, openTunnel } from "./tunnel.ts";
+import { clientHasEnded, closeTunnel, fromClient, fromTarget, openTunnel } from "./tunnel.ts";
 
 /** What a target sends for a request. */
 export function onTargetBytes(context: SocketContext, trip: Trip, bytes: Buffer): void {
@@ -130,6 +130,7 @@ function begin(context: SocketContext, trip: Trip, answer: Http1ResponseHead, re
   } else {
     const part = takePart(trip, rest);
     if (part === null) return broken(context, trip);
+    exchange.sentBytes += part.length;
     writeText(client.wire, text, part);
   }
   if (isBodyDone(answerBody)) finish(context, trip);
@@ -155,18 +156,20 @@ function takePart(trip: Trip, bytes: Buffer): Buffer | null {
 }
 
 function carry(context: SocketContext, trip: Trip, bytes: Buffer) {
-  const { client, answerBody } = trip;
-  if (answerBody === null) return;
+  const { client, answerBody, exchange } = trip;
+  if (answerBody === null || exchange === null) return;
   noteSending(context, client);
   if (trip.passage === "unchunked") {
-    const taken = takeBody(answerBody, bytes, (piece, from, end) =>
-      writeBytes(client.wire, piece.subarray(from, end)),
-    );
+    const taken = takeBody(answerBody, bytes, (piece, from, end) => {
+      exchange.sentBytes += end - from;
+      writeBytes(client.wire, piece.subarray(from, end));
+    });
     if (taken !== bytes.length) trip.isPersistent = false;
     if (typeof taken !== "number") return broken(context, trip);
   } else {
     const part = takePart(trip, bytes);
     if (part === null) return broken(context, trip);
+    exchange.sentBytes += part.length;
     if (trip.passage === "in-chunks") writeChunk(trip, part);
     else writeBytes(client.wire, part);
   }
@@ -246,8 +249,10 @@ function tunnel(
   });
   const opened = openTunnel({ client: client.wire, upstream: upstream.wire, exchange }, () => {
     context.tunnels.delete(opened);
-    context.handler.release(exchange);
+    if (opened.followed === null) context.handler.release(exchange);
+    else opened.followed.over();
   });
+  opened.followed = context.quiet.follow(exchange, (code) => closeTunnel(opened, code));
   context.tunnels.add(opened);
   trip.exchange = null;
   trip.upstream = null;

@@ -216,6 +216,7 @@ function createTrip(
       public: publicAddressOf(head.header, own, client.isTrusted),
       requestId: null,
       newRequestId: context.newRequestId,
+      withoutSecrets: context.withoutSecrets,
     },
     isUpgrade: isWebSocketUpgrade(request) && framing.kind === "none",
     stage: "admitting",

@@ -9,6 +9,7 @@ import type { Dial, Pool } from "./connection-pool.ts";
 import type { EngineOptions, Exchange, Held, RequestHandler, RequestHead } from "./engine.ts";
 import type { RequestFraming } from "./http1-framing.ts";
 import type { HeadReader, Http1RequestHead, Http1ResponseHead } from "./http1-head.ts";
+import type { QuietSockets } from "./quiet-sockets.ts";
 import type { BodyReader } from "./socket-body.ts";
 import type { Wire } from "./socket-writer.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -26,11 +27,13 @@ export interface SocketContext {
   readonly upstream: UpstreamConfig;
   readonly forwarded: Config["forwarded"];
   readonly newRequestId: () => string;
+  readonly withoutSecrets: Forwarding["withoutSecrets"];
   /** What clients speak to us. */
   readonly scheme: "http" | "https";
   readonly isTrusted: (address: string) => boolean;
   readonly clients: Set<ClientConnection>;
   readonly tunnels: Set<Tunnel>;
+  readonly quiet: QuietSockets;
   readonly pool: Pool<UpstreamUser>;
   readonly scratch: Buffer;
   /** What the clock said when the deadlines were last looked at, ms since the epoch. */
@@ -140,6 +143,7 @@ export function release(context: SocketContext, trip: Trip): void {
   const { exchange } = trip;
   if (exchange === null) return;
   trip.exchange = null;
+  exchange.receivedBytes = trip.sentBytes;
   context.handler.release(exchange);
 }
 

@@ -129,6 +129,7 @@ function send(context: SocketContext, trip: Trip, connection: UpstreamConnection
   trip.isSeen = false;
   const persistence = context.upstream.keepAlive ? null : "close";
   const text = requestText(trip, legOf(trip, exchange), persistence);
+  exchange.requestId = trip.forwarding.requestId;
   setSource(connection.wire, client.wire);
   const begun = client.unread === null ? null : takeUnread(trip, client);
   if (begun !== null && !Buffer.isBuffer(begun)) return refuseBody(context, trip, begun);

@@ -9,6 +9,7 @@ import {
   type Leg,
   namedByConnection,
   requestIdOf,
+  SECRET_HEADERS,
   toPublicCookie,
   toPublicRefresh,
   toPublicUrl,
@@ -43,7 +44,13 @@ const STAYS_BEHIND: ReadonlySet<string> = new Set(
 );
 
 /** Request headers that are looked at; all others pass as they are. */
-const NOTABLE: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...CLIENT_CLAIMS, "host", "origin"]);
+const NOTABLE: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  ...CLIENT_CLAIMS,
+  ...SECRET_HEADERS,
+  "host",
+  "origin",
+]);
 
 /** Answer headers that are looked at. */
 const NOTABLE_IN_ANSWERS: ReadonlySet<string> = new Set([
@@ -135,6 +142,10 @@ function notableLine(call: RequestCall, field: HeaderField, leg: Leg): string | 
       return withValue(field, leg.host);
     case "origin":
       return withValue(field, originFor(field.value, leg));
+    case "authorization":
+    case "cookie":
+    case "x-admin-token":
+      return secretLine(call, field, field.name);
     case "connection":
       return call.isUpgrade ? withValue(field, "Upgrade") : null;
     case "upgrade":
@@ -150,6 +161,19 @@ function notableLine(call: RequestCall, field: HeaderField, leg: Leg): string | 
     default:
       return STAYS_BEHIND.has(field.name) ? null : field.line;
   }
+}
+
+/** What is meant for us alone stays behind. */
+function secretLine(
+  { forwarding, request }: RequestCall,
+  field: HeaderField,
+  name: (typeof SECRET_HEADERS)[number],
+): string | null {
+  // The others may not be named there.
+  if (name === "x-admin-token" && namesIn(request.connection).includes(name)) return null;
+  if (forwarding.withoutSecrets === undefined) return field.line;
+  const value = forwarding.withoutSecrets(name, field.value);
+  return value === null ? null : withValue(field, value);
 }
 
 /** The line itself when nothing changes. */

@@ -3,6 +3,7 @@
 import { createTrust } from "../client-address.ts";
 import { createPool } from "./connection-pool.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
+import { createQuietSockets } from "./quiet-sockets.ts";
 import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
 import { createSocketCarrier } from "./socket-carrier.ts";
 import { clientHandler, serveNext } from "./socket-client.ts";
@@ -34,6 +35,7 @@ export function createSocketEngine(options: EngineOptions): Engine {
       return count;
     },
     carrier: createSocketCarrier(context),
+    closeQuiet: context.quiet.closeQuiet,
     get upstreamSockets() {
       return context.pool.made;
     },
@@ -52,10 +54,12 @@ function createContext(options: EngineOptions): SocketContext {
     upstream,
     forwarded,
     newRequestId,
+    withoutSecrets: options.withoutSecrets,
     scheme: options.certificates === null ? "http" : "https",
     isTrusted: createTrust(forwarded.trustedProxies),
     clients: new Set(),
     tunnels: new Set(),
+    quiet: createQuietSockets({ handler, clock }),
     scratch,
     nowMs: clock.now(),
     reliefFromMs: 0,

@@ -1,6 +1,7 @@
 /** An upgraded connection: bytes both ways, and a polite end when we have to end it. */
 
 import type { Exchange } from "./engine.ts";
+import type { FollowedSocket } from "./quiet-sockets.ts";
 import { cutWire, endWire, setSource, type Wire, writeBytes } from "./socket-writer.ts";
 import {
   closeFrame,
@@ -9,6 +10,7 @@ import {
   follow,
   followToEnd,
   isBetweenFrames,
+  isInMessage,
 } from "./websocket-frames.ts";
 
 /** How long the side that is left gets to take its last bytes, ms. */
@@ -44,6 +46,8 @@ export interface Tunnel {
   /** What we have asked both sides to close with; 0: we have not. */
   code: number;
   isOver: boolean;
+  /** Whoever wants to know of messages; `null`: nobody. */
+  followed: FollowedSocket | null;
   /** Called once, when both sides have closed. */
   readonly onOver: (tunnel: Tunnel) => void;
 }
@@ -72,13 +76,15 @@ export function openTunnel(
     cutAtMs: null,
     code: 0,
     isOver: false,
+    followed: null,
     onOver,
   };
 }
 
 /** What the client sent. */
 export function fromClient(tunnel: Tunnel, bytes: Buffer): void {
-  const { up, down } = tunnel;
+  const { up, down, exchange } = tunnel;
+  exchange.receivedBytes += bytes.length;
   carry(tunnel, up, bytes);
   if (!up.follower.hasClosed || !wasAsked(down)) return;
   // It has answered. A server hangs up first: we do for a target that has left, or when it was we who asked.
@@ -87,12 +93,27 @@ export function fromClient(tunnel: Tunnel, bytes: Buffer): void {
 
 /** What the target sent. */
 export function fromTarget(tunnel: Tunnel, bytes: Buffer): void {
-  const { up, down } = tunnel;
+  const { up, down, exchange } = tunnel;
+  exchange.sentBytes += bytes.length;
   carry(tunnel, down, bytes);
   if (down.follower.hasClosed && wasAsked(up) && isEnded(down.to)) endWire(up.to);
 }
 
-function carry(tunnel: Tunnel, direction: Direction, bytes: Buffer) {
+function carry(tunnel: Tunnel, direction: Direction, bytes: Buffer): void {
+  if (tunnel.followed === null) carryOn(tunnel, direction, bytes);
+  else carryFollowed(tunnel, direction, bytes);
+}
+
+/** A piece of a message is as good as all of it. */
+function carryFollowed(tunnel: Tunnel, direction: Direction, bytes: Buffer): void {
+  const { follower } = direction;
+  const isWithin = isInMessage(follower);
+  follower.hasMessage = false;
+  carryOn(tunnel, direction, bytes);
+  if (isWithin || follower.hasMessage) tunnel.followed?.said();
+}
+
+function carryOn(tunnel: Tunnel, direction: Direction, bytes: Buffer) {
   const { follower, to } = direction;
   if (direction.closing === "no") {
     follow(follower, bytes);

@@ -2,6 +2,8 @@
 
 /** A close frame's opcode (RFC 6455, section 5.2). */
 const CLOSE = 0x8;
+/** From here on opcodes are of control frames, which are no messages (the same section). */
+const CONTROL = 0x8;
 
 /** Any mask will do: it hides nothing, and what it covers is ours. */
 const MASK = [0x5a, 0x3c, 0xa5, 0xc3] as const;
@@ -19,6 +21,8 @@ export interface FrameFollower {
   opcode: number;
   /** A close frame has passed completely: nothing follows it. */
   hasClosed: boolean;
+  /** A frame of a message has begun since somebody put it to false. */
+  hasMessage: boolean;
 }
 
 /** At the beginning of the first frame. */
@@ -30,12 +34,18 @@ export function createFrameFollower(): FrameFollower {
     payloadBytes: 0,
     opcode: 0,
     hasClosed: false,
+    hasMessage: false,
   };
 }
 
 /** Whether a frame of ours may stand here. */
 export function isBetweenFrames(follower: FrameFollower): boolean {
   return follower.headBytes === 0;
+}
+
+/** Whether a frame of a message has begun, and not ended. */
+export function isInMessage({ headBytes, opcode }: FrameFollower): boolean {
+  return headBytes > 0 && opcode < CONTROL;
 }
 
 /** Passes over all of the bytes. */
@@ -71,6 +81,7 @@ function takeHeadByte(follower: FrameFollower, byte: number): void {
   follower.headBytes += 1;
   if (at === 0) {
     follower.opcode = byte & 0x0f;
+    if (follower.opcode < CONTROL) follower.hasMessage = true;
   } else if (at === 1) {
     const length = byte & 0x7f;
     follower.lengthBytes = length === 127 ? 8 : length === 126 ? 2 : 0;
