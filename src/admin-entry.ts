@@ -1,16 +1,15 @@
 /** Decides which requests are for the admin endpoints, and who may make them. */
 
-import { type AdminGuard, createAdminGuard } from "./admin/auth.ts";
-import { isAdminPath } from "./admin/paths.ts";
+import { jsonAnswer } from "./admin/own-answers.ts";
+import { claimOf, type HostFacts } from "./admin/own-hosts.ts";
+import { createReception, type ReceptionOptions } from "./admin/reception.ts";
 import { createSystemGuard } from "./admin/system-guard.ts";
+import { exchangeFor } from "./admission.ts";
 import { type App, targetOf } from "./app.ts";
 import type { AdminConfig } from "./config.ts";
-import type { Answer, Decision, RequestHead } from "./engines/engine.ts";
-import type { AnswerCode } from "./errors.ts";
+import type { AnswerHead, Decision, Exchange, RequestHead } from "./engines/engine.ts";
 import { newApp } from "./new-app.ts";
-import { readHost } from "./router.ts";
 import { policyFor } from "./rules.ts";
-import type { AdminAnswer } from "./switch-answers.ts";
 
 /** The admin endpoints, as the story of a request sees them. */
 export interface AdminEntry {
@@ -18,45 +17,55 @@ export interface AdminEntry {
   admit(head: RequestHead): Decision | null;
   /** Whether an exchange's app is no app, but the admin endpoints themselves. */
   isOurs(app: App): boolean;
+  /** What the client gets in place of an answer of the endpoints; `null`: that answer. */
+  answered(exchange: Exchange, answer: AnswerHead): Decision | null;
 }
 
 /** What the entry is made of. */
-export interface AdminEntryOptions {
+export interface AdminEntryOptions extends HostFacts, Omit<ReceptionOptions, "forward"> {
   readonly config: AdminConfig;
-  /** ms since the epoch. */
-  readonly now: () => number;
-  /** Whether a host's first label leads to an app. */
-  readonly isAppLabel: (label: string) => boolean;
 }
 
+/** Nothing is ours. */
+export const NO_ADMIN_ENTRY: AdminEntry = {
+  admit: () => null,
+  isOurs: () => false,
+  answered: () => null,
+};
+
 /**
- * The endpoints answer on hosts that lead to no app by their name: an address, `localhost`, a name of this very
- * program. On an app's own host every path is the app's, unless it is the only one. The system API, where it is enabled,
- * answers on every host, to requests that say by a header that they are for it.
+ * The endpoints answer where a host leads to no app; on an app's own host every path is the app's, but for those who
+ * prove to be operators. The system API, where it is enabled, answers on every host, to requests that say by a header
+ * that they are for it.
  */
 export function createAdminEntry(options: AdminEntryOptions): AdminEntry {
   const { config, now } = options;
-  const guard = createAdminGuard(config);
   const { socketPath, systemToken } = config;
   const systemGuard = systemToken === null ? null : createSystemGuard(systemToken);
-  if (socketPath === null) return { admit: () => null, isOurs: () => false };
+  if (socketPath === null) return NO_ADMIN_ENTRY;
   const app = createAdminTarget(socketPath, now());
+  const reception = createReception({
+    ...options,
+    forward: (head) => forward(app, head, now()),
+  });
   return {
     admit(head) {
       const system = systemGuard?.(head) ?? null;
       if (system === "granted") return forward(app, head, now());
-      if (system !== null) return refuse("system_refused", system, system.allow);
-      if (!isAdminPath(head.target) || !isOurHost(options, head.host)) return null;
-      return refusalOf(guard, head) ?? forward(app, head, now());
+      if (system !== null) {
+        const { status, body, allow } = system;
+        const headers = [["paastis-error", "system_refused"] as const];
+        const more = allow === undefined ? [] : [["allow", allow] as const];
+        const answer = jsonAnswer(status, body, [...headers, ...more]);
+        return { kind: "answer", answer };
+      }
+      const claim = claimOf(options, head.target, head.host);
+      return claim === null ? null : reception.receive(head, claim);
     },
     isOurs: (other) => other === app,
+    answered: (exchange, answer) =>
+      exchange.app === app ? reception.answered(exchange, answer) : null,
   };
-}
-
-function isOurHost({ config, isAppLabel }: AdminEntryOptions, host: string | null): boolean {
-  if (config.soleApp !== null) return true;
-  const read = readHost(host);
-  return read.kind === "address" || (read.kind === "label" && !isAppLabel(read.label));
 }
 
 /** What listens on the socket is reached like any target. */
@@ -72,29 +81,9 @@ function createAdminTarget(socketPath: string, nowMs: number): App {
   return app;
 }
 
-function forward(app: App, head: RequestHead, nowMs: number): Decision {
+function forward(app: App, head: RequestHead, nowMs: number): Exchange {
   if (app.state.kind !== "awake") throw new Error("the admin endpoints are always awake");
-  const { target } = app.state;
   app.leases += 1;
-  return { kind: "forward", app, target, head, admittedMs: nowMs, failures: 0 };
-}
-
-function refusalOf(guard: AdminGuard, head: RequestHead): Decision | null {
-  const refused = guard(head);
-  return refused === null ? null : refuse("admin_refused", refused);
-}
-
-/** @param allow the methods that a 405 lists; left out: it is none */
-function refuse(code: AnswerCode, { status, body }: AdminAnswer, allow?: string): Decision {
-  const answer: Answer = {
-    status,
-    headers: [
-      ["content-type", "application/json; charset=utf-8"],
-      ["cache-control", "no-store"],
-      ["paastis-error", code],
-      ...(allow === undefined ? [] : [["allow", allow] as const]),
-    ],
-    body: JSON.stringify(body),
-  };
-  return { kind: "answer", answer };
+  const caller = { app, head, admittedMs: nowMs, failures: 0, ignored: null };
+  return exchangeFor(caller, app.state.target);
 }

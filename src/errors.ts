@@ -60,9 +60,9 @@ export const ANSWER_CODES = {
   admin_refused: {
     status: 403,
     meaning:
-      "An admin endpoint was asked by somebody who may not; 401 when it was the token that was wrong.",
+      "An admin endpoint was asked by somebody who may not; 401 when it was the token that was wrong or missing.",
     remedy:
-      "Send the token of `ADMIN_TOKEN` from an address in `ADMIN_ALLOWLIST`; or use the unix socket.",
+      "Send the token of `ADMIN_TOKEN`, or the one that the log of this start has, from an address in `ADMIN_ALLOWLIST`; or log in at `/__/`; or use the unix socket.",
   },
   system_refused: {
     status: 400,
@@ -108,6 +108,12 @@ export const ANSWER_CODES = {
     status: 503,
     meaning: "The app is not awake yet.",
     remedy: "Try again after `Retry-After` seconds; `HOLD_MAX_MS` says how long a request is held.",
+  },
+  app_asleep: {
+    status: 503,
+    meaning: "The app is asleep, and this request does not wake it.",
+    remedy:
+      "Its rules say which requests wake it, and when: `wake.ignore` and `force_sleep` in `paastis.yml`.",
   },
   app_failed: {
     status: 503,
@@ -166,6 +172,54 @@ export const ANSWER_CODES = {
 } as const satisfies Readonly<Record<string, ErrorEntry>>;
 
 export type AnswerCode = keyof typeof ANSWER_CODES;
+
+/** Codes that only the admin endpoints answer with, besides those above: no visitor of an app reads them. */
+export const ADMIN_CODES = {
+  admin_invalid: {
+    status: 400,
+    meaning: "An admin endpoint was asked with something that it cannot use.",
+    remedy: "The answer says what, and what is allowed; `/__docs` describes every endpoint.",
+  },
+  admin_unknown: {
+    status: 404,
+    meaning: "There is no such admin endpoint.",
+    remedy: "`/__docs` lists those there are.",
+  },
+  admin_method: {
+    status: 405,
+    meaning: "The admin endpoint is asked with another method.",
+    remedy: "Use one of those in `Allow`.",
+  },
+  admin_limited: {
+    status: 429,
+    meaning: "Too much was changed, or too many wrong tokens came, from one address.",
+    remedy:
+      "Try again after `Retry-After` seconds; `ADMIN_RATE_LIMIT` says how much may be within a minute. The unix socket has no such limit.",
+  },
+  admin_not_saved: {
+    status: 500,
+    meaning: "What was asked for could not be stored.",
+    remedy:
+      "Is there room in `DATA_DIR`, and does Redis answer, where there is one? Then try again.",
+  },
+  admin_busy: {
+    status: 503,
+    meaning: "Too many streams of events are open.",
+    remedy: "Close some of them, or try again later.",
+  },
+  admin_unavailable: {
+    status: 503,
+    meaning: "What an admin endpoint needs cannot be reached.",
+    remedy: "Try again in a few seconds; the log of Paastis says why.",
+  },
+  app_kept: {
+    status: 409,
+    meaning: "The app cannot be put to sleep now.",
+    remedy: "The answer says why; try again when that is over.",
+  },
+} as const satisfies Readonly<Record<string, ErrorEntry>>;
+
+export type AdminCode = keyof typeof ADMIN_CODES;
 
 /** Codes of failures that stop the program or a command. */
 export type FailureCode =

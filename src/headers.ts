@@ -114,8 +114,19 @@ export interface Peer {
   readonly trusted: boolean;
 }
 
+/** Headers in which something may be meant for Paastis alone. */
+export const SECRET_HEADERS = ["authorization", "cookie", "x-admin-token"] as const;
+
+/** @returns the value as an app may see it; `null`: nothing of it */
+export type WithoutSecrets = (
+  name: (typeof SECRET_HEADERS)[number],
+  value: string,
+) => string | null;
+
 /** What is said to the target about the client. */
 export interface Forwarding {
+  /** Left out: nothing is meant for us. */
+  readonly withoutSecrets?: WithoutSecrets | undefined;
   readonly peer: Peer;
   readonly public: PublicAddress;
   /** Whether `X-Forwarded-*` and `Via` are sent, and an `X-Request-Id` where the client sent none. */
@@ -165,8 +176,9 @@ export function publicAddressOf(
  * afterwards, whether ours are sent or not.
  */
 export function setForwarded(headers: Headers, forwarding: Forwarding): void {
-  const { peer } = forwarding;
+  const { peer, withoutSecrets } = forwarding;
   if (!peer.trusted) dropClaims(headers);
+  if (withoutSecrets !== undefined) dropSecrets(headers, withoutSecrets);
   if (!forwarding.enabled) return;
   if (peer.address !== "") append(headers, "x-forwarded-for", peer.address);
   headers.set("x-forwarded-proto", forwarding.public.scheme);
@@ -190,6 +202,16 @@ function dropClaims(headers: Headers): void {
   const claims: string[] = [];
   for (const name of headers.keys()) if (isClientClaim(name)) claims.push(name);
   for (const name of claims) headers.delete(name);
+}
+
+function dropSecrets(headers: Headers, withoutSecrets: WithoutSecrets): void {
+  for (const name of SECRET_HEADERS) {
+    const value = headers.get(name);
+    if (value === null) continue;
+    const rest = withoutSecrets(name, value);
+    if (rest === null) headers.delete(name);
+    else if (rest !== value) headers.set(name, rest);
+  }
 }
 
 /**

@@ -1,6 +1,10 @@
 /** The part of the composition root for switches and admin endpoints. */
 
+import { type AppsWatch, createAppsWatch } from "./admin/apps-watch.ts";
 import { type AdminListener, listenForAdmin } from "./admin/listen.ts";
+import { createWithoutSecrets } from "./admin/own-secrets.ts";
+import { createTokenCheck } from "./admin/secret.ts";
+import { sayStartToken } from "./admin/start-token.ts";
 import type { App } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { AdminConfig, AppsConfig, Config } from "./config.ts";
@@ -8,9 +12,15 @@ import type { Core } from "./core.ts";
 import type { Engine } from "./engines/engine.ts";
 import { messageOf } from "./errors.ts";
 import type { EventStore } from "./event-store/event-store.ts";
+import type { EventWriter } from "./event-store/event-writer.ts";
 import type { EventBus } from "./events.ts";
+import type { WithoutSecrets } from "./headers.ts";
 import type { Log } from "./log.ts";
+import { createMetrics } from "./metrics/metrics.ts";
+import type { ProviderCalls } from "./metrics/provider-calls.ts";
+import type { Peers } from "./peers.ts";
 import type { Provider } from "./providers/provider.ts";
+import { storesState } from "./stores-state.ts";
 import type { SwitchFiles } from "./switch-files.ts";
 import { type SwitchPolicy, switchPolicyFor } from "./switch-policy.ts";
 import { createSwitchboard, type Switchboard } from "./switchboard.ts";
@@ -18,10 +28,20 @@ import { createSwitchboard, type Switchboard } from "./switchboard.ts";
 /** Everything about switches that a running program has. */
 export interface Switching {
   readonly admin: AdminConfig;
+  /** Takes from headers what no app may see. */
+  readonly withoutSecrets: WithoutSecrets;
   readonly board: Switchboard;
   readonly policyOf: (app: App) => SwitchPolicy;
+  /** An app is about to be stopped: its quiet connections are closed. */
+  closeQuiet(app: App): void;
+  /** What other instances have stored of switches may have been missed, or lost. */
+  resync(): void;
+  /** What is kept about apps for operators. */
+  readonly watch: AppsWatch;
   /** Answers the admin endpoints from here on. @throws PaastisError `listen_failed` */
   listen(engine: Engine): Promise<void>;
+  /** Who follows what happens is let go: the program is about to stop. */
+  endStreams(): void;
   /** Nothing is carried any more. */
   close(): Promise<void>;
 }
@@ -35,15 +55,24 @@ export interface SwitchingDeps {
   readonly log: Log;
   readonly events: EventBus;
   readonly eventStore: EventStore;
+  readonly writer: EventWriter;
+  readonly peers: Peers;
+  /** `null`: no file can be written. */
+  readonly dataDir: string | null;
   readonly core: Core;
   readonly providers: readonly Provider[];
+  /** Counts their calls. */
+  readonly calls: ProviderCalls;
   /** What `paastis.yml` says now. */
   readonly live: { readonly apps: AppsConfig };
+  /** Variables that have a value, by the name it was given by; secrets without their value. */
+  readonly given: ReadonlyMap<string, string>;
 }
 
 /** Nothing is watched yet, and nothing listens. */
 export function createSwitching(deps: SwitchingDeps): Switching {
   const { config, files, clock, core, log } = deps;
+  const startedMs = clock.now();
   let engine: Engine | null = null;
   let listener: AdminListener | null = null;
   const policyOf = (app: App) => switchPolicyOf(deps, app);
@@ -59,9 +88,15 @@ export function createSwitching(deps: SwitchingDeps): Switching {
     onPause: (app) => core.gate.resumed(app),
     carrier: () => engine?.carrier ?? null,
   });
+  const watch = watchApps(deps, board);
+  const stopping = new AbortController();
+  const stores = () => storesState({ ...deps, startedMs });
+  const metrics = createMetrics({ ...deps, stores, engine: () => engine });
   const admin = whenAsked(async () => {
     const { createAdminApp } = await import("./admin/app.ts");
     return createAdminApp({
+      access: { isReady: core.isReady, isToken: createTokenCheck(files.admin) },
+      aboutApps: { ...deps, switchboard: board, watch, stopping: stopping.signal },
       switchboard: board,
       apps: () => core.table.all(),
       findApp: (key) => core.table.byKey(key),
@@ -69,28 +104,56 @@ export function createSwitching(deps: SwitchingDeps): Switching {
       policyOf,
       ownPort: () => engine?.port ?? null,
       now: clock.now,
-      startedMs: clock.now(),
+      startedMs,
       isFast: config.insight.isFast,
       upstreamSockets: () => (config.insight.showsUpstream ? (engine?.upstreamSockets ?? 0) : null),
+      stores,
+      prometheus: metrics.answer,
+      providers: () =>
+        config.providers.map((name) => ({ name, trouble: core.reconciler.troubleOf(name) })),
       log,
     });
   });
   const handle = config.admin.systemToken === null ? admin : withSystemApi(deps, admin);
   return {
     admin: files.admin,
+    withoutSecrets: createWithoutSecrets(files.admin),
     board,
     policyOf,
+    watch,
+    endStreams: () => stopping.abort(),
+    resync: files.resync,
+    closeQuiet: (app) => engine?.closeQuiet(app),
     async listen(started) {
       engine = started;
       listener = await listenAt(files, handle, log);
+      sayStartToken({ admin: files.admin, config, port: started.port, log });
     },
     async close() {
       engine = null;
+      stopping.abort();
+      metrics.close();
       await listener?.close();
+      await watch.close();
       await board.close();
       await files.close();
     },
   };
+}
+
+/** Without a registry that lasts nothing else is written where nobody said so. */
+function watchApps(
+  { clock, config, core, dataDir, events, eventStore, log }: SwitchingDeps,
+  board: Switchboard,
+): AppsWatch {
+  return createAppsWatch({
+    ...{ clock, events, eventStore, log },
+    apps: core.table.all,
+    appOf: core.table.byRef,
+    price: config.price,
+    folder: config.registryType === "in-memory" ? null : dataDir,
+    resume: (app) => board.setPause(app, null, { kind: "command", detail: "its pause is over" }),
+  });
 }
 
 /** Without a socket that nobody named, apps are served all the same. */
@@ -146,9 +209,12 @@ function withSystemApi(
   });
 }
 
-/** Tells the switchboard which apps there are. */
-export function attendApps({ table }: Core, board: Switchboard): void {
-  board.attend(table.all());
+/** Tells who looks after apps which there are. */
+export function attendApps(
+  { table }: Core,
+  ...attentive: readonly { attend(apps: readonly App[]): void }[]
+): void {
+  for (const one of attentive) one.attend(table.all());
 }
 
 function switchPolicyOf({ config, live }: SwitchingDeps, { key, ref }: App): SwitchPolicy {

@@ -228,6 +228,8 @@ test("admin: the metrics have their names and count what happened", async () => 
       "rollingRps60",
       "health",
       "lastProxyError",
+      "stores",
+      "providers",
     ].sort(),
   );
   expect(metrics).toMatchObject({
@@ -343,6 +345,48 @@ test("admin: what cannot be stored is answered with 500, and nothing has changed
   rmSync(obstacle, { recursive: true });
   expect((await post(proxy, path, { headers })).status).toBe(200);
   expect(await (await fetch(proxy.origin)).text()).toBe("next");
+});
+
+test("admin: what keeps state, and how that is, is told with details and in the metrics, and nowhere else", async () => {
+  await using old = startTarget("old");
+  const atMs = Date.UTC(2026, 0, 15, 10, 30);
+  const trouble = "Redis at 10.0.0.9:6379: it cannot be reached";
+  await using proxy = await startSwitchProxy({
+    port: old.port,
+    stores: {
+      registry: {
+        ...{ type: "redis", trouble, sinceMs: atMs },
+        ...{ instance: "one", others: ["two"], isLeader: false, leader: "two" },
+      },
+      events: { type: "postgres", trouble: null, sinceMs: null, waiting: 3, dropped: 2 },
+    },
+    providers: [
+      { name: "ports", trouble: null },
+      { name: "heroku", trouble: "its API does not answer" },
+    ],
+  });
+  const expected = {
+    stores: {
+      registry: {
+        ...{ type: "redis", reachable: false, trouble, since: "2026-01-15T10:30:00.000Z" },
+        ...{ instance: "one", otherInstances: ["two"], leader: false, leaderInstance: "two" },
+      },
+      events: {
+        ...{ type: "postgres", reachable: true, trouble: null, since: null },
+        ...{ waiting: 3, dropped: 2 },
+      },
+    },
+    providers: {
+      ports: { reachable: true, trouble: null },
+      heroku: { reachable: false, trouble: "its API does not answer" },
+    },
+  };
+  const short = await jsonOf(await proxy.admin("/__status"));
+  expect(Object.keys(short)).toEqual(["activePort", "drainUntil", "lastSwitch"]);
+  const long = await jsonOf(await proxy.admin("/__status?app=shop"));
+  expect(long).not.toContainKeys(["stores", "providers"]);
+  expect(await jsonOf(await proxy.admin("/__status?details=1"))).toEqual({ ...long, ...expected });
+  expect(await jsonOf(await proxy.admin("/__metrics"))).toMatchObject(expected);
 });
 
 test("admin: with FAST_PATH the metrics hold the essential counters alone", async () => {

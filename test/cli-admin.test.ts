@@ -75,6 +75,44 @@ describe("admin verbs: answers for people", () => {
     expect((await several.ask("status", "--app", "a-long-name")).out).toContain("port 8080\n");
   });
 
+  test("stores and platforms that cannot be reached are told of, and what that has cost", async () => {
+    const surroundings = {
+      stores: {
+        registry: { type: "redis", trouble: null, since: null },
+        events: {
+          trouble: "Postgres at db:5432: it cannot be reached",
+          since: "2024-01-15T10:30:00.000Z",
+          waiting: 12,
+          dropped: 2,
+        },
+      },
+      providers: { heroku: { trouble: "no answer" }, ports: { trouble: null } },
+    };
+    const told = [
+      "events        trouble since 2024-01-15 10:30:00 UTC: Postgres at db:5432: it cannot be reached",
+      "12 wait to be stored, 2 lost since the start",
+      "heroku        trouble: no answer",
+    ];
+    const body = { app: "shop", activePort: 8080, startedAt: "2024-01-15T10:30:00.000Z" };
+    for (const answer of [
+      { ...body, ...surroundings },
+      { apps: [body], ...surroundings },
+    ]) {
+      await using one = await world({ instead: () => [200, {}, JSON.stringify(answer)] });
+      const { status, out } = await one.ask("status");
+      expect(status).toBe(0);
+      for (const words of told)
+        expect(out.replaceAll(/ +/g, " ")).toContain(words.replaceAll(/ +/g, " "));
+      expect(out).not.toContain("registry");
+      expect(out).not.toContain("ports");
+    }
+    await using one = await world({
+      instead: () => [200, {}, JSON.stringify({ ...body, ...surroundings })],
+    });
+    const { out } = await one.ask("metrics");
+    for (const words of told) expect(out).toContain(words);
+  });
+
   test("metrics", async () => {
     await using one = await world();
     expect((await one.ask("metrics")).out).toBe(`  since         2024-01-15 10:30:00 UTC

@@ -194,7 +194,7 @@ test.each([
 test("cli: --version and --help answer on the standard output", async () => {
   using folder = tempDir();
   const told = await run(["--version"], { cwd: folder.path });
-  expect(told).toMatchObject({ out: `${version}\n`, err: "", status: 0 });
+  expect(told).toMatchObject({ out: `${version} (commit unknown)\n`, err: "", status: 0 });
   const help = await run(["--help"], { cwd: folder.path });
   expect(help).toMatchObject({ err: "", status: 0 });
   for (const verb of ["serve", "check", "schema"]) expect(help.out).toContain(`  ${verb}`);

@@ -4,18 +4,23 @@ import { describe, expect, test } from "bun:test";
 import { type AdminEntry, createAdminEntry } from "../src/admin-entry.ts";
 import type { Decision } from "../src/engines/engine.ts";
 import { headerOf } from "./support/own-answer.ts";
+import { recordingLog } from "./support/recording-log.ts";
 import { headFor } from "./support/request-head.ts";
 
 const TOKEN = "abcd-1234-EFGH-5678";
 const OURS = { paastisproxytarget: "system", paastisproxysystemapitoken: TOKEN };
 
 function entryWith(systemToken: string | null): AdminEntry {
-  const open = { token: null, allowlist: [], trustedProxies: [] };
-  const config = { ...open, socketPath: "/tmp/no.sock", soleApp: null };
+  const open = { token: null, allowlist: [], trustedProxies: [], hosts: [], isTls: false };
+  const config = { ...open, rateLimit: 10, socketPath: "/tmp/no.sock", soleApp: null };
   return createAdminEntry({
     config: { ...config, systemToken },
     now: () => 1_700_000_000_000,
+    log: recordingLog().log,
     isAppLabel: () => true,
+    hasDefaultApp: false,
+    isSettled: () => true,
+    isReady: () => true,
   });
 }
 

@@ -3,22 +3,36 @@
 import { Elysia } from "elysia";
 import type { App } from "../app.ts";
 import { targetOf } from "../app.ts";
+import { createDashboardRoutes } from "../dashboard/routes.ts";
 import { messageOf } from "../errors.ts";
 import type { Cause } from "../events.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { ProviderState } from "../stores-answer.ts";
+import { providersAnswer, storesAnswer } from "../stores-answer.ts";
+import type { StoresState } from "../stores-state.ts";
 import {
   type AdminAnswer,
   deployAnswer,
   metricsAnswer,
+  notSavedAnswer,
   outcomeAnswer,
   refusal,
   shortStatusAnswer,
   statusAnswer,
 } from "../switch-answers.ts";
 import type { SwitchPolicy } from "../switch-policy.ts";
+import { Uncertain } from "../switch-store.ts";
 import type { Switchboard } from "../switchboard.ts";
 import { endedInLastMinute } from "../traffic.ts";
-import { ADMIN_PATHS } from "./paths.ts";
+import { type AccessRoutesDeps, createAccessRoutes } from "./access-routes.ts";
+import type { AppsDeps } from "./apps-context.ts";
+import { createDocsRoutes } from "./apps-docs-routes.ts";
+import { methodsOf, notRouted } from "./apps-failures.ts";
+import { type ListedRoute, openApiOf } from "./apps-openapi.ts";
+import { OLD_ENDPOINTS } from "./apps-openapi-old.ts";
+import { createAppsRoutes } from "./apps-routes.ts";
+import { withStrictHeaders } from "./strict-headers.ts";
 
 /** Everything the endpoints need from outside. */
 export interface AdminDeps {
@@ -36,8 +50,20 @@ export interface AdminDeps {
   readonly isFast: boolean;
   /** Connections made to apps so far; `null`: not to be told. */
   readonly upstreamSockets: () => number | null;
+  /** How what the program keeps its knowledge in is doing. */
+  readonly stores: () => StoresState;
+  /** How the platforms are doing, in the order that was configured. */
+  readonly providers: () => readonly ProviderState[];
   readonly log: Log;
+  /** `Metrics.answer`. Left out: there is JSON only. */
+  readonly prometheus?: Metrics["answer"];
+  /** What must be known of whoever asks over TCP. Left out: nobody can log in, and the program can serve. */
+  readonly access?: AccessRoutesDeps;
+  /** What the endpoints about apps are made of. Left out: there are none. */
+  readonly aboutApps?: AppsDeps;
 }
+
+const NO_ACCESS: AccessRoutesDeps = { isReady: () => true, isToken: () => false };
 
 type Query = Readonly<Record<string, string | undefined>>;
 
@@ -48,16 +74,28 @@ const MESSAGE_MAX = 2000;
 
 /** Answers requests for the admin endpoints. Never rejects. */
 export function createAdminApp(deps: AdminDeps): (request: Request) => Promise<Response> {
-  const app = new Elysia()
+  let routes: readonly ListedRoute[] = [];
+  // Hosts may be as short as they like.
+  const app = new Elysia({ handler: { standardHostname: false } })
+    .use(deps.aboutApps === undefined ? new Elysia() : createAppsRoutes(deps.aboutApps))
+    .use(createDocsRoutes(() => openApiOf(routes)))
+    .use(createDashboardRoutes())
+    .use(createAccessRoutes(deps.access ?? NO_ACCESS))
     .onError(({ code, error, request }) => {
-      const allow = code === "NOT_FOUND" ? methodOf(request) : null;
+      const method = oldMethodOf(request);
+      const { pathname } = new URL(request.url);
+      const methods = methodsOf(routes, pathname);
+      if (code === "NOT_FOUND" && method === null) return notRouted(pathname, methods);
+      const allow = code === "NOT_FOUND" ? method : null;
       return reply(
         whyNot(deps, { code, error, request }),
         allow === null ? {} : { allow: allowed(allow) },
       );
     })
     .get("/__status", ({ query }) => reply(status(deps, query)))
-    .get("/__metrics", ({ query }) => reply(withApp(deps, query, (one) => metrics(deps, one))))
+    .get("/__metrics", async ({ query, request }) => {
+      return (await prometheus(deps, query, request)) ?? reply(jsonMetrics(deps, query));
+    })
     .get("/__health", async ({ query }) =>
       reply(await withApp(deps, query, (one) => health(deps, one))),
     )
@@ -81,9 +119,10 @@ export function createAdminApp(deps: AdminDeps): (request: Request) => Promise<R
       const message = await messageIn(request);
       return reply(await withApp(deps, query, (one) => maintain(deps, one, message)));
     });
+  routes = app.routes;
   return async (request) => {
     const malformed = whyMalformed(request);
-    return malformed === null ? await app.handle(request) : reply(malformed);
+    return withStrictHeaders(malformed === null ? await app.handle(request) : reply(malformed));
   };
 }
 
@@ -115,10 +154,11 @@ function allowed(method: string): string {
   return method === "GET" ? "GET, HEAD" : method;
 }
 
-/** The method that a request's endpoint is asked with; `null`: there is no such endpoint. */
-function methodOf({ url }: Request): string | null {
+/** The method that a request's endpoint is asked with, if it is one of the older ones; `null`: there is no such endpoint. */
+function oldMethodOf({ url }: Request): "GET" | "POST" | null {
   const { pathname } = new URL(url);
-  return Object.entries(ADMIN_PATHS).find(([path]) => path === pathname)?.[1] ?? null;
+  if (Object.hasOwn(OLD_ENDPOINTS, `GET ${pathname}`)) return "GET";
+  return Object.hasOwn(OLD_ENDPOINTS, `POST ${pathname}`) ? "POST" : null;
 }
 
 function whyNot(
@@ -128,7 +168,7 @@ function whyNot(
   const { code, error, request } = failure;
   const { pathname } = new URL(request.url);
   if (code === "NOT_FOUND") {
-    const method = methodOf(request);
+    const method = oldMethodOf(request);
     return method === null
       ? refusal(404, "Not found", `There is no admin endpoint ${pathname}`)
       : refusal(405, "Method not allowed", `${pathname} is asked with ${method}`);
@@ -163,19 +203,45 @@ function isSwitchable(app: App): boolean {
   return app.ref.provider === "ports";
 }
 
+/** Of one app the shape is as it has always been, unless more is asked for. */
 function status(deps: AdminDeps, query: Query): AdminAnswer {
+  const surroundings = query.details === "1" ? surroundingsOf(deps) : {};
   const isShort = query.app === undefined && deps.soleApp !== null && query.details !== "1";
   const shape = isShort ? shortStatusAnswer : statusAnswer;
   if (query.app !== undefined || deps.soleApp !== null) {
-    return withApp(deps, query, (app) => ok(shape(deps.switchboard.deskOf(app))));
+    return withApp(deps, query, (app) =>
+      ok({ ...shape(deps.switchboard.deskOf(app)), ...surroundings }),
+    );
   }
   const all = deps.apps().map((app) => statusAnswer(deps.switchboard.deskOf(app)));
   const [first] = all;
-  return ok(all.length === 1 && first !== undefined ? first : { apps: all });
+  const answer = all.length === 1 && first !== undefined ? first : { apps: all };
+  return ok({ ...answer, ...surroundings });
+}
+
+/** What all apps depend on. */
+function surroundingsOf({ stores, providers }: AdminDeps): AdminAnswer["body"] {
+  return { stores: storesAnswer(stores()), providers: providersAnswer(providers()) };
 }
 
 function ok(body: AdminAnswer["body"]): AdminAnswer {
   return { status: 200, body };
+}
+
+function jsonMetrics(deps: AdminDeps, query: Query): AdminAnswer {
+  return withApp(deps, query, (app) => metrics(deps, app));
+}
+
+/** In the form of Prometheus: of the app that is named, or of all. `null`: JSON is wanted, or the app is unknown. */
+async function prometheus(
+  deps: AdminDeps,
+  { app: key }: Query,
+  request: Request,
+): Promise<Response | null> {
+  if (deps.prometheus === undefined) return null;
+  if (key === undefined) return await deps.prometheus(request);
+  const app = deps.findApp(key.toLowerCase());
+  return app === null ? null : await deps.prometheus(request, [app]);
 }
 
 function metrics(deps: AdminDeps, app: App): AdminAnswer {
@@ -187,7 +253,8 @@ function metrics(deps: AdminDeps, app: App): AdminAnswer {
     isFast: deps.isFast,
     upstreamSockets: deps.upstreamSockets(),
   };
-  return ok(metricsAnswer(deps.switchboard.deskOf(app), facts));
+  const answer = metricsAnswer(deps.switchboard.deskOf(app), facts);
+  return ok(deps.isFast ? answer : { ...answer, ...surroundingsOf(deps) });
 }
 
 async function health(deps: AdminDeps, app: App): Promise<AdminAnswer> {
@@ -262,7 +329,7 @@ async function pause(deps: AdminDeps, app: App, next: App["pause"]): Promise<Adm
   try {
     await deps.switchboard.setPause(app, next, CAUSE);
   } catch (error) {
-    return refusal(500, "State not saved", `${messageOf(error)}. Nothing has changed`);
+    return notSavedAnswer(messageOf(error), error instanceof Uncertain);
   }
   return ok({ success: true, app: app.key, paused: next?.kind ?? null });
 }

@@ -80,7 +80,8 @@ export async function askPaastis(
   }
 }
 
-interface Order {
+/** One request, whom to send it to, and by what. */
+export interface Order {
   readonly reach: Reach;
   readonly request: AdminRequest;
   readonly deps: ClientDeps;
@@ -104,19 +105,7 @@ const TIMED_OUT = "no answer in time";
 async function tryOnce(place: Place, { reach, request, deps }: Order): Promise<Attempt> {
   const limit = deadline(deps.clock, request.timeoutMs, { reason: TIMED_OUT });
   try {
-    const response = await deps.fetch(urlOf(place, request), {
-      method: request.method,
-      headers: headersOf(reach, request),
-      ...(request.body === null ? {} : { body: JSON.stringify(request.body) }),
-      // The token is for this address alone, whatever it or the environment say.
-      redirect: "manual",
-      proxy: false,
-      decompress: false,
-      keepalive: false,
-      timeout: false,
-      ...(place.socketPath === null ? {} : { unix: place.socketPath }),
-      signal: limit.signal,
-    });
+    const response = await fetchFrom(place, { reach, request, deps }, limit.signal);
     return { kind: "reply", reply: await replyFrom(response, place) };
   } catch (error) {
     if (error instanceof InstanceFailure) throw error;
@@ -125,6 +114,32 @@ async function tryOnce(place: Place, { reach, request, deps }: Order): Promise<A
   } finally {
     limit.end();
   }
+}
+
+/** Sends a request to one place. @throws whatever the runtime does */
+export async function fetchFrom(
+  place: Place,
+  {
+    reach,
+    request,
+    deps,
+    headers,
+  }: Order & { readonly headers?: Readonly<Record<string, string>> },
+  signal: AbortSignal | null,
+): Promise<Response> {
+  return await deps.fetch(urlOf(place, request), {
+    method: request.method,
+    headers: { ...headersOf(reach, request), ...headers },
+    ...(request.body === null ? {} : { body: JSON.stringify(request.body) }),
+    // The token is for this address alone, whatever it or the environment say.
+    redirect: "manual",
+    proxy: false,
+    decompress: false,
+    keepalive: false,
+    timeout: false,
+    ...(place.socketPath === null ? {} : { unix: place.socketPath }),
+    signal,
+  });
 }
 
 function urlOf({ origin }: Place, { path, query }: AdminRequest): string {
@@ -142,8 +157,8 @@ function headersOf({ token }: Reach, { body, idempotencyKey }: AdminRequest) {
   };
 }
 
-/** @throws InstanceFailure when that is no answer of Paastis; whatever reading the body throws */
-async function replyFrom(response: Response, place: Place): Promise<AdminReply> {
+/** An answer's JSON. @throws InstanceFailure when that is no answer of Paastis; whatever reading the body throws */
+export async function replyFrom(response: Response, place: Place): Promise<AdminReply> {
   const { status, headers } = response;
   const location = headers.get("location");
   if (status >= 300 && status < 400) {
@@ -225,7 +240,8 @@ const BROKEN: Readonly<Record<string, string>> = {
   Malformed_HTTP_Response: "it does not speak HTTP",
 };
 
-function whatBroke(error: unknown): Attempt {
+/** What a failure to get an answer means. */
+export function whatBroke(error: unknown): Attempt {
   const code = String(codeOf(error));
   const unreached = UNREACHED[code];
   if (unreached !== undefined) return { kind: "unreached", why: unreached };

@@ -2,6 +2,7 @@
 
 import { type Command, Option } from "commander";
 import type { AdminCall, AdminFlags } from "./admin-verbs.ts";
+import { addAppsCommands } from "./apps-commands.ts";
 import { EXIT_USAGE } from "./exit-codes.ts";
 import { InstanceFailure } from "./instance-failure.ts";
 import { addPrefixFlag } from "./instance-machine.ts";
@@ -13,12 +14,12 @@ const GROUP = "A running Paastis:";
 type Verbs = typeof import("./admin-verbs.ts");
 
 /** How a verb says what came of it. */
-interface Outcome {
+export interface Outcome {
   status: number;
 }
 
 /** What every verb here is made with. */
-interface Registering {
+export interface Registering {
   /** Makes a verb with the flags they all have. */
   readonly verb: (nameAndArguments: string, description: string) => Command;
   /** Asks what `callOf` makes; a failure of ours becomes a text and a status. */
@@ -54,6 +55,7 @@ export function addAdminCommands(
   addSwitch(registering);
   addPauses(registering);
   addDeploy(registering);
+  addAppsCommands(registering, surroundings, outcome);
 }
 
 function addFlags(command: Command): Command {
@@ -92,9 +94,9 @@ function addSwitch({ verb, run }: Registering): void {
 }
 
 function addPauses({ verb, run }: Registering): void {
-  verb("pause [app]", "let an app's requests wait, for a migration, say").action(
-    (app: string | undefined, flags: AdminFlags) =>
-      run(({ pauseCall }) => pauseCall("pause"), flags, app),
+  addSpan(verb("pause [app]", "let an app's requests wait, for a migration, say")).action(
+    (app: string | undefined, flags: AdminFlags & SpanFlags) =>
+      run(({ pauseCall }) => pauseCall("pause", { ...flags, app: app ?? flags.app }), flags, app),
   );
   verb("resume [app]", "end a pause or maintenance").action(
     (app: string | undefined, flags: AdminFlags) =>
@@ -123,6 +125,19 @@ function addDeploy({ verb, run }: Registering): void {
     .action((app: string, flags: AdminFlags & KeyFlag) =>
       run(({ deployCall }) => deployCall(keyOf(flags)), flags, app),
     );
+}
+
+/** Flags that say how long something lasts. */
+export interface SpanFlags {
+  readonly for?: string;
+  readonly until?: string;
+}
+
+/** Adds them. */
+export function addSpan(command: Command): Command {
+  return command
+    .option("--for <duration>", "how long: 90s, 20m, 2h, 1h30m, 2d")
+    .addOption(new Option("--until <time>", "until when: 2026-12-24T18:00:00Z").conflicts("for"));
 }
 
 interface KeyFlag {

@@ -40,8 +40,8 @@ export function refusalText(
 }
 
 function whyOf(status: number, body: Body): string {
-  const message = at(body, "message");
-  const error = shown(at(body, "error"));
+  const message = at(body, "message") ?? at(body, "detail");
+  const error = shown(at(body, "error") ?? at(body, "title"));
   if (typeof message !== "string" || message === "") return `status ${status}, ${error}`;
   return shown(message);
 }
@@ -63,6 +63,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   "Switch in progress": "`paastis status` shows when it has ended",
   "Unknown app": "`paastis status` shows which there are",
   "Which app?": "Name it with --app",
+  unknown_app: "`paastis apps` lists those there are",
+  admin_unknown: "Is that Paastis older than this command line?",
   "Invalid host": "",
   "Idempotency-Key already used": "Leave --idempotency-key out, and a new one is made",
   "State not saved":
@@ -75,7 +77,7 @@ function adviceFor(status: number, body: Body, reach: Pick<Reach, "token" | "tok
       ? "Give the token with --token or PAASTIS_TOKEN, or name the instance with --instance"
       : `The token came from ${reach.tokenFrom}: it must be the ADMIN_TOKEN that this Paastis was started with`;
   }
-  const error = at(body, "error");
+  const error = at(body, "error") ?? at(body, "code");
   const known = typeof error === "string" && Object.hasOwn(ADVICE, error) ? ADVICE[error] : null;
   if (known !== null && known !== undefined) return known;
   const remedy = at(body, "remedy");

@@ -38,8 +38,10 @@ export function jsonText(body: Body): string {
 /** What `GET /__status` says of one app, or of all. */
 export function statusText(body: Body): string {
   const apps = at(body, "apps");
-  if (!Array.isArray(apps)) return table(statusRows(body));
-  if (apps.length === 0) return "There is no app.\n";
+  if (!Array.isArray(apps)) return table([...statusRows(body), ...troubleRows(body)]);
+  const troubles = troubleRows(body);
+  const below = troubles.length === 0 ? "" : `\n${table(troubles)}`;
+  if (apps.length === 0) return `There is no app.\n${below}`;
   const rows = apps.map((app): Row => {
     const way = at(app, "lastSwitch");
     return [
@@ -49,7 +51,51 @@ export function statusText(body: Body): string {
       way === null || way === undefined ? "never" : switchWords(way),
     ];
   });
-  return table([["APP", "ACTIVE", "STATE", "LAST SWITCH"], ...rows]);
+  return table([["APP", "ACTIVE", "STATE", "LAST SWITCH"], ...rows]) + below;
+}
+
+/** Other instances, and stores and platforms that cannot be reached; those that can are not worth a line. */
+function troubleRows(body: Body): Row[] {
+  const providers = at(body, "providers");
+  const names = typeof providers === "object" && providers !== null ? Object.keys(providers) : [];
+  return [
+    ...instanceRows(at(body, "stores", "registry")),
+    ...row(at(body, "stores", "registry", "trouble"), "registry", (trouble) =>
+      troubleWords(trouble, at(body, "stores", "registry", "since")),
+    ),
+    ...row(at(body, "stores", "events", "trouble"), "events", (trouble) =>
+      troubleWords(trouble, at(body, "stores", "events", "since")),
+    ),
+    ...backlogRows(at(body, "stores", "events")),
+    ...names.flatMap((name) =>
+      row(at(providers, name, "trouble"), shown(name), (trouble) => troubleWords(trouble, null)),
+    ),
+  ];
+}
+
+/** One that is alone needs no line. */
+function instanceRows(registry: unknown): Row[] {
+  const others = at(registry, "otherInstances");
+  if (!Array.isArray(others) || at(registry, "type") !== "redis") return [];
+  const all = [at(registry, "instance"), ...others].map(shown).toSorted();
+  const leader = at(registry, "leaderInstance");
+  const words = present(leader) ? `; ${shown(leader)} puts apps to sleep` : "";
+  return [["instances", all.join(", ") + words]];
+}
+
+function troubleWords(trouble: unknown, since: unknown): string {
+  return `trouble${present(since) ? ` since ${timeWords(since)}` : ""}: ${shown(trouble)}`;
+}
+
+/** A few events always wait for a moment. */
+function backlogRows(events: unknown): Row[] {
+  const waiting = present(at(events, "trouble")) ? Number(at(events, "waiting")) : 0;
+  const dropped = Number(at(events, "dropped") ?? 0);
+  const words = [
+    ...(waiting > 0 ? [`${waiting} wait to be stored`] : []),
+    ...(dropped > 0 ? [`${dropped} lost since the start`] : []),
+  ];
+  return words.length === 0 ? [] : [["", words.join(", ")]];
 }
 
 /** Lines that say "nothing" are left out, but for those that everybody looks for. */
@@ -93,6 +139,7 @@ export function metricsText(body: Body): string {
       return word + lookedWords(at(health, "lastCheckedAt"), at(health, "consecutiveFails"));
     }),
     ...row(at(body, "upstreamSocketsCreated"), "connections", (made) => `${shown(made)} made`),
+    ...troubleRows(body),
   ]);
 }
 
@@ -173,11 +220,13 @@ function lookedWords(when: unknown, fails: unknown): string {
   return typeof fails === "number" && fails > 0 ? `${time}, ${fails} failed in a row` : time;
 }
 
-function row(value: unknown, name: string, words: (value: unknown) => string): Row[] {
+/** A line, where there is something to say. */
+export function row(value: unknown, name: string, words: (value: unknown) => string): Row[] {
   return present(value) ? [[name, words(value)]] : [];
 }
 
-function present(value: unknown): boolean {
+/** Whether there is something. */
+export function present(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
@@ -187,6 +236,6 @@ function portWords(port: unknown): string {
 }
 
 /** `2024-01-15T10:30:00.000Z` as people write it. */
-function timeWords(time: unknown): string {
+export function timeWords(time: unknown): string {
   return shown(time).replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z$/, "$1 $2 UTC");
 }

@@ -12,6 +12,7 @@ import {
   jsonText,
   metricsText,
   pauseText,
+  shown,
   statusText,
   switchText,
 } from "./admin-text.ts";
@@ -38,12 +39,19 @@ export interface AdminCall {
 }
 
 /** How long an answer may take that only has to be looked up, or waits for one look at an app. */
-const ANSWER_MS_MAX = 30_000;
+export const ANSWER_MS_MAX = 30_000;
 /** How long the health gate, or the start of a new version, may be configured to take. */
 const SWITCH_MS_MAX = 15 * 60_000;
 
-const READING = { method: "GET", body: null, idempotencyKey: null, mayRepeat: true } as const;
-const CHANGING = { ...READING, method: "POST" } as const;
+/** What all requests have that only look. */
+export const READING = {
+  method: "GET",
+  body: null,
+  idempotencyKey: null,
+  mayRepeat: true,
+} as const;
+/** The same for those that change something, and may be sent again. */
+export const CHANGING = { ...READING, method: "POST" } as const;
 
 /** Of an only app, too, all that is known. */
 const DETAILS = { details: "1" } as const;
@@ -102,13 +110,47 @@ export function switchCall(port: string, key: string): AdminCall {
   };
 }
 
-/** `pause` and `resume`: the second of two changes nothing. */
-export function pauseCall(verb: "pause" | "resume"): AdminCall {
+/**
+ * `pause` and `resume`: the second of two changes nothing.
+ * @param span how long a pause lasts; left out: until it is resumed
+ * @throws InstanceFailure 64 when it is not said which app is paused for so long
+ */
+export function pauseCall(verb: "pause" | "resume", span: Span = {}): AdminCall {
+  const { for: duration, until } = span;
+  if (duration !== undefined || until !== undefined) return pauseForCall(span);
   return {
     cannot: `Cannot ${verb} it`,
     request: { ...CHANGING, path: `/__${verb}`, timeoutMs: ANSWER_MS_MAX },
     sign: ["success"],
     text: pauseText,
+  };
+}
+
+interface Span {
+  readonly app?: string | undefined;
+  readonly for?: string | undefined;
+  readonly until?: string | undefined;
+}
+
+function pauseForCall({ app, for: duration, until }: Span): AdminCall {
+  if (app === undefined) {
+    const why = "it must be said which app";
+    const next = "Name it: paastis pause <app> --for 1h";
+    throw new InstanceFailure({ what: "Cannot pause it", why, next }, EXIT_USAGE);
+  }
+  return {
+    cannot: `Cannot pause ${app}`,
+    request: {
+      ...CHANGING,
+      path: `/__apps/${encodeURIComponent(app)}/pause`,
+      query: {
+        ...(duration !== undefined && { for: duration }),
+        ...(until !== undefined && { until }),
+      },
+      timeoutMs: ANSWER_MS_MAX,
+    },
+    sign: ["phase"],
+    text: (body) => `${shown(at(body, "message"))}\n`,
   };
 }
 
@@ -170,7 +212,7 @@ export async function runAdminCall(
   const { reply, place } = await askPaastis(reach, request, { fetch, clock: createSystemClock() });
   const { status, body } = reply;
   const isAnswer = call.sign.some((name) => at(body, name) !== undefined);
-  const isRefusal = typeof at(body, "error") === "string" && !isAnswer;
+  const isRefusal = isRefused(body) && !isAnswer;
   if (!isAnswer && !isRefusal) throw notPaastis(place, status);
   if (flags.json === true) surroundings.writeOut(jsonText(body));
   else if (isRefusal) {
@@ -179,6 +221,12 @@ export async function runAdminCall(
     complain(surroundings, refusalText(call.cannot, reply, reach) + more);
   } else tell(surroundings, call.text(body));
   return exitStatusOf(reply, { isRefusal });
+}
+
+/** The older endpoints have `error` in it; what the newer ones say are problem details (RFC 9457). */
+export function isRefused(body: Body): boolean {
+  const isProblem = typeof at(body, "code") === "string" && typeof at(body, "title") === "string";
+  return isProblem || typeof at(body, "error") === "string";
 }
 
 /** An app that is not healthy is an answer, and a "no". */

@@ -5,6 +5,7 @@ import { addressOf, type Target } from "../app.ts";
 import type { Config, Declaration, Rule, Settings } from "../config.ts";
 import { EXIT_CONFIG } from "../errors.ts";
 import { describeAddress } from "../event-store/postgres-url.ts";
+import { EVENT_NAMES } from "../events.ts";
 import type { LoadedConfig } from "../load-config.ts";
 import { listsItsOwn } from "../provider-kinds.ts";
 import { policyFor } from "../rules.ts";
@@ -45,25 +46,37 @@ export async function runCheck(flags: CheckFlags, surroundings: Surroundings): P
 /** Whether the configuration can be used is only known once the accounts were tried. */
 async function checkOnline(loaded: LoadedConfig, surroundings: Surroundings): Promise<number> {
   const { config } = loaded;
-  const { eventsDatabase } = config;
+  const { eventsDatabase, registryRedis } = config;
   const hasAccounts = config.providers.some(listsItsOwn);
-  if (!hasAccounts && eventsDatabase === null) {
+  if (!hasAccounts && eventsDatabase === null && registryRedis === null) {
     const summary = summaryOf(config, { isOnline: true });
     tell(surroundings, USABLE + summary + section("No accounts: no platform is named", []));
     return 0;
   }
-  const tried = hasAccounts ? "accounts are" : "database is";
+  const tried = triedOf(config);
   tell(surroundings, `This configuration is complete. Now its ${tried} tried.\n`);
   tell(surroundings, summaryOf(config, { isOnline: true }));
-  // Only this needs the platforms and the database.
+  // Only this needs the platforms, the database and Redis.
   const { tryAccounts } = await import("./check-online.ts");
   const { tryDatabase } = await import("./check-database.ts");
+  const { tryRedis } = await import("./check-redis.ts");
   const areGood = !hasAccounts || (await tryAccounts(loaded, surroundings));
   const isDatabaseGood =
     eventsDatabase === null || (await tryDatabase(eventsDatabase, surroundings));
-  const isGood = areGood && isDatabaseGood;
+  const isRedisGood =
+    registryRedis === null || (await tryRedis(registryRedis, config.instanceName, surroundings));
+  const isGood = areGood && isDatabaseGood && isRedisGood;
   if (isGood) tell(surroundings, `\n${USABLE}`);
   return isGood ? 0 : 1;
+}
+
+function triedOf({ eventsDatabase, providers, registryRedis }: Config): string {
+  const things = [
+    providers.some(listsItsOwn) ? ["accounts"] : [],
+    eventsDatabase === null ? [] : ["database"],
+    registryRedis === null ? [] : ["Redis"],
+  ].flat();
+  return `${inWords(things)} ${things.length > 1 || things[0] === "accounts" ? "are" : "is"}`;
 }
 
 function summaryOf(config: Config, { isOnline }: { readonly isOnline: boolean }): string {
@@ -104,19 +117,39 @@ function mainSettings(config: Config): Row[] {
     ["ignored apps", config.ignoredApps.join(", ") || "none"],
     ["admin", adminText(config)],
     ...(config.providers.includes("ports") ? [["switches", switchesText(config)] as const] : []),
+    ["pages", pagesText(config)],
     ["hooks", hooks.length === 0 ? "none" : `${hooks.length} of 4`],
+    ["webhooks", webhooksText(config)],
   ];
+}
+
+/** Only what receivers are called in the log. To try one would be to send it something that has not happened. */
+function webhooksText({ webhooks }: Config): string {
+  if (webhooks === null) return "none";
+  const { events, secret, urls } = webhooks;
+  const receivers = urls.map((url) => new URL(url).origin).join(", ");
+  const kinds = `${events.length} of ${EVENT_NAMES.length} kinds of events`;
+  const signed = secret === null ? "not signed" : "signed";
+  return `${kinds} to ${receivers}, ${signed}; a check sends nothing`;
 }
 
 function adminText({ admin, dataDir, named }: Config): string {
   const tcp =
-    admin.token === null ? "over TCP read only (no ADMIN_TOKEN)" : "over TCP with a token";
+    admin.token === null
+      ? "over TCP with a token that each start makes up (no ADMIN_TOKEN)"
+      : "over TCP with a token";
   const { socketPath } = admin;
   if (socketPath !== null && (named.adminSocket || fitsSocket(socketPath))) {
     return `${socketPath}; ${tcp}`;
   }
   const why = socketPath === null ? "" : `, as ${socketPath} is too long for a socket`;
   return `${shelterFor(dataDir)}${why}; ${tcp}`;
+}
+
+function pagesText({ pages }: Config): string {
+  if (pages === null) return "Paastis' own look";
+  const names = [...pages.theme.keys()].map((name) => `${name}.html`).join(", ");
+  return `${names} of ${pages.folder}`;
 }
 
 function switchesText({ stateFile }: Config): string {
@@ -129,7 +162,11 @@ function spoken({ engine, listener }: Config): string {
 }
 
 function storedIn(type: Config["registryType"], config: Config): string {
-  return type === "sqlite" ? `sqlite in ${config.dataDir}` : "in memory, gone after a restart";
+  const { instanceName, registryRedis } = config;
+  if (type === "redis" && registryRedis !== null) {
+    return `redis at ${registryRedis.shown}, shared by all instances called ${instanceName}`;
+  }
+  return type === "in-memory" ? "in memory, gone after a restart" : `sqlite in ${config.dataDir}`;
 }
 
 function eventsStoredIn(config: Config): string {

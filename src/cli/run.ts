@@ -1,9 +1,9 @@
 /** Runs the verb that the command line names. */
 
 import { Command, CommanderError } from "commander";
-import { version } from "../../package.json" with { type: "json" };
 import { EXIT_CONFIG, messageOf, PaastisError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
+import { COMMIT, describeVersion } from "../version.ts";
 import { addAdminCommands } from "./admin-commands.ts";
 import { type CheckFlags, runCheck } from "./check.ts";
 import { addConfigFlags, type ConfigFlags } from "./config-flags.ts";
@@ -35,7 +35,7 @@ export async function runCommandLine(
 function createProgram(surroundings: Surroundings, outcome: { status: number }): Command {
   const program = new Command("paastis")
     .description("Puts idle web apps to sleep and wakes them when somebody asks for them.")
-    .version(version, "-V, --version", "print the version")
+    .version(describeVersion(COMMIT), "-V, --version", "print version and commit")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
     .configureOutput({ writeOut: surroundings.writeOut, writeErr: surroundings.writeErr })
