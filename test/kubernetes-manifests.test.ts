@@ -72,9 +72,39 @@ test("manifests: there is everything that is needed, once", () => {
     "RoleBinding paastis",
     "Service demo",
     "Service paastis",
+    "Service redis",
     "ServiceAccount paastis",
+    "StatefulSet redis",
   ]);
 });
+
+test("manifests: the patch for two replicas names what is there, and variables that are read", () => {
+  const part = podOf(manifestsOf("two-replicas.patch")[0]);
+  const whole = podOf(
+    all.find(({ kind, metadata }) => kind === "Deployment" && metadata.name === "paastis"),
+  );
+  const names = (list: readonly { name: string }[]) => list.map(({ name }) => name);
+  for (const name of names(part.volumes)) expect(names(whole.volumes)).toContain(name);
+  const [container] = part.containers;
+  expect(names(whole.containers)).toContain(container?.name ?? "");
+  const known: readonly string[] = Object.values(VARIABLES).map(({ name }) => name);
+  const own = names(container?.env ?? []).filter((name) => name !== "REDIS_PASSWORD");
+  for (const name of own) expect(known).toContain(name);
+});
+
+function podOf(manifest: Manifest | undefined): PodSpec {
+  if (manifest?.spec === undefined) throw new Error("there is none");
+  // Of which every Deployment is made, and a patch of one.
+  return (manifest.spec as { template: { spec: PodSpec } }).template.spec;
+}
+
+interface PodSpec {
+  readonly containers: readonly {
+    readonly name: string;
+    readonly env: readonly { name: string }[];
+  }[];
+  readonly volumes: readonly { readonly name: string }[];
+}
 
 test("manifests: the roles allow all that the provider asks for, and nothing else", async () => {
   await using demo = await startDemoCluster();
