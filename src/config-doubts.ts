@@ -1,12 +1,22 @@
 /** Finds what a configuration allows but its author can hardly have meant. Pure. */
 
+import { createSystemClock } from "./clock.ts";
 import type { AppsConfig, Config } from "./config.ts";
+import { policiesInVain } from "./policy-in-vain.ts";
 import { listsItsOwn } from "./provider-kinds.ts";
 import { keyOf } from "./setting-parsers.ts";
 import { settingsInVain } from "./settings-in-vain.ts";
 
-/** One sentence each. @param given names of our variables that have a value */
-export function doubtsAbout(config: Config, given: ReadonlySet<string>): string[] {
+/**
+ * One sentence each.
+ * @param given names of our variables that have a value
+ * @param nowMs ms since the epoch, as windows of time are looked at from now on
+ */
+export function doubtsAbout(
+  config: Config,
+  given: ReadonlySet<string>,
+  nowMs = createSystemClock().wallMs(),
+): string[] {
   return [
     ...strangers(config),
     ...impossibleKeys(config),
@@ -14,15 +24,17 @@ export function doubtsAbout(config: Config, given: ReadonlySet<string>): string[
     ...oddRegions(config),
     ...weakTokens(config),
     ...settingsInVain(config, given),
+    ...policiesInVain(config, nowMs),
   ];
 }
 /** With fewer characters it can be tried out. */
 const TOKEN_CHARACTERS_MIN = 16;
 
-function weakTokens({ admin }: Config): string[] {
+function weakTokens({ admin, webhooks }: Config): string[] {
   const tokens = [
     ["ADMIN_TOKEN", admin.token],
     ["ROUTING_SYSTEM_API_TOKEN", admin.systemToken],
+    ["WEBHOOK_SECRET", webhooks?.secret ?? null],
   ] as const;
   return tokens.flatMap(([name, token]) => {
     const length = token?.length ?? TOKEN_CHARACTERS_MIN;

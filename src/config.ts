@@ -1,9 +1,16 @@
 /** The one frozen result of reading environment, flags and `paastis.yml`. */
 
 import type { Target } from "./app.ts";
+import type { ForceSleepWindow } from "./app-schedule.ts";
 import type { PostgresAddress } from "./event-store/postgres-url.ts";
+import type { AppHooks } from "./hooks.ts";
+import type { Theme } from "./pages/look.ts";
+import type { RedisAddress } from "./redis/connection.ts";
 import type { ServiceManager } from "./service-notify.ts";
 import type { SwitchDefaults, SwitchSettings } from "./switch-policy.ts";
+import type { TimeWindow } from "./time-windows.ts";
+import type { IgnoreRule } from "./wake-policy.ts";
+import type { WebhookConfig } from "./webhook-config.ts";
 
 /** Settings that a rule or an app's entry may give. A missing field leaves what earlier rules said. */
 export interface Settings {
@@ -27,6 +34,20 @@ export interface Settings {
   readonly tlsCa?: string;
   /** How its target is switched. */
   readonly switching?: SwitchSettings;
+  /** Requests that neither wake it nor count as its use; none takes back what earlier rules said. */
+  readonly ignore?: readonly IgnoreRule[];
+  /** When it is kept awake; no windows: never. */
+  readonly keepAwake?: readonly TimeWindow[];
+  /** When it sleeps; no windows: never. */
+  readonly forceSleep?: readonly ForceSleepWindow[];
+  /** Where it is asked before a stop whether it is busy: a path of its own, or a URL. */
+  readonly busyUrl?: string;
+  /** Minutes that it may stay awake by its header `Keep-Awake`; `"never"`: the header says nothing. */
+  readonly keepAwakeHeaderMaxMinutes?: number | "never";
+  /** Minutes without a message after which a WebSocket is no use of it; `"never"`: it always is. */
+  readonly websocketMaxQuietMinutes?: number | "never";
+  /** Hooks of its own. Not by labels: they run with our rights. */
+  readonly hooks?: AppHooks;
 }
 
 /** An entry of `rules`. Strings in `settings` may hold `$1`…`$9`, filled from the pattern's groups. */
@@ -277,8 +298,16 @@ export interface UpstreamConfig {
 
 /** Who may use the admin endpoints, and how. */
 export interface AdminConfig {
-  /** `null`: over TCP they can only be read. */
+  /** `null`: nobody has given one. */
   readonly token: string | null;
+  /** Made up at the start where nobody has given one: it holds until the program ends. Left out: there is none. */
+  readonly startToken?: string;
+  /** Names and addresses without ports, in lower case: whatever begins with `/__` is ours there. */
+  readonly hosts: readonly string[];
+  /** So many wrong tokens, and so many changes, may come from one address within a minute. */
+  readonly rateLimit: number;
+  /** Whether clients speak TLS with us. */
+  readonly isTls: boolean;
   /** Addresses and CIDRs. */
   readonly allowlist: readonly string[];
   /** Addresses and CIDRs: what they say of whom they ask for is believed. */
@@ -297,6 +326,8 @@ export interface InsightConfig {
   readonly isFast: boolean;
   /** `/__metrics` tells of connections to apps, too. */
   readonly showsUpstream: boolean;
+  /** Each request has a line in the log. */
+  readonly logsRequests: boolean;
   /** Clients read the cause of a 502 or 504. */
   readonly verboseErrors: boolean;
 }
@@ -308,7 +339,11 @@ export interface Config extends Accounts {
   readonly port: number;
   /** Absolute. */
   readonly dataDir: string;
-  readonly registryType: "sqlite" | "in-memory";
+  readonly registryType: "sqlite" | "in-memory" | "redis";
+  /** Of a `redis` registry; `null` with any other. */
+  readonly registryRedis: RedisAddress | null;
+  /** `INSTANCE_NAME`, in lower case: instances that share a registry have the same, and their keys in it carry it. */
+  readonly instanceName: string;
   readonly eventsStoreType: "sqlite" | "in-memory" | "postgres";
   /** Of a `postgres` event store; `null` with any other. */
   readonly eventsDatabase: PostgresAddress | null;
@@ -320,9 +355,13 @@ export interface Config extends Accounts {
   readonly sweepCron: string;
   /** Default idle time of every app; 0: as soon as a sweep finds it unused. */
   readonly maxIdleMs: number;
+  /** What an app costs for each hour that it is awake; `null`: nobody has said so. */
+  readonly price: { readonly perHour: number; readonly currency: string } | null;
   /** In the order given, each once; providers that apps of `paastis.yml` need are added. */
   readonly providers: readonly ProviderName[];
   readonly hooks: HookCommands;
+  /** `null`: nobody is told of events by HTTP. */
+  readonly webhooks: WebhookConfig | null;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Key of the app that answers where no other does. */
   readonly defaultApp: string | null;
@@ -332,6 +371,8 @@ export interface Config extends Accounts {
   readonly hold: HoldLimits;
   /** Who is shown the last lines of output of an app that failed; `local`: clients on this machine. */
   readonly showAppOutput: "local" | "always" | "never";
+  /** Templates of our pages, and the folder they were read from, absolute; `null`: our own look. */
+  readonly pages: { readonly folder: string; readonly theme: Theme } | null;
   readonly admin: AdminConfig;
   readonly insight: InsightConfig;
   readonly switches: SwitchDefaults;

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeVariables, type VariableRow } from "./environment.ts";
-import { ANSWER_CODES } from "./errors.ts";
+import { ADMIN_CODES, ANSWER_CODES } from "./errors.ts";
 import { PAASTIS_YML_SCHEMA } from "./paastis-yml-schema.ts";
 import { SWITCH_SCHEMA } from "./paastis-yml-switch.ts";
 
@@ -99,7 +99,7 @@ function defaultOf(property: Property): string {
 function codesTable(): string {
   return table(
     ["`paastis-error`", "Status", "What it means", "What to do"],
-    Object.entries(ANSWER_CODES).map(([code, entry]) => [
+    Object.entries({ ...ANSWER_CODES, ...ADMIN_CODES }).map(([code, entry]) => [
       `\`${code}\``,
       String(entry.status),
       entry.meaning,

@@ -58,17 +58,22 @@ const MESSAGES: Readonly<Record<EventName, string>> = {
   HOOK_FAILED: "a hook failed",
 };
 
+/** Events that pages name by their id. */
+const REFERRED_TO: ReadonlySet<EventName> = new Set(["APP_START_FAILED", "APP_CRASHED"]);
+
 /** A listener for the bus that writes one line per event. */
 export function logEvents(log: Log): (event: PaastisEvent) => void {
   const said = createLastSaid();
   return (event) => {
-    const { name, app, cause, reason, details } = event;
+    const { id, name, app, cause, reason, details } = event;
     const fields = {
       app,
       event: name,
       cause: cause.detail,
       ...details,
       ...(reason === "" ? {} : { reason }),
+      // Visitors are shown it, and can name it.
+      ...(REFERRED_TO.has(name) ? { reference: id } : {}),
     };
     const isNews = isNewsOf(said, event);
     log[isNews ? LEVELS[name] : "debug"](fields, MESSAGES[name]);

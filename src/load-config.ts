@@ -16,11 +16,14 @@ import {
 import { PaastisError } from "./errors.ts";
 import { eventConfigOf, eventProblems, hiddenFromApps } from "./event-config.ts";
 import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
+import { type PageReading, readPages } from "./page-config.ts";
 import { accountProblems, accountsOf } from "./platform-config.ts";
+import { registryConfigOf, registryProblems } from "./registry-config.ts";
 import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
 import { SERVICE_VARIABLES, serviceManagerOf } from "./service-notify.ts";
 import { soleAppOf, switchConfigOf, switchProblems, withSoleApp } from "./switch-config.ts";
 import { codeOf, readTextFile, whyUnreadable } from "./text-file.ts";
+import { webhookConfigOf, webhooksHideFromApps } from "./webhook-config.ts";
 
 /** Environment, by name, as a process has it. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -74,18 +77,20 @@ export function loadConfig(sources: ConfigSources): ConfigReading {
   const { values, given } = environment;
   const file = fileOf(sources, values.configFile);
   const apps = withSoleApp(readAppsFile(file), values);
+  const pages = readPages(values, sources.workingDirectory);
   const consequences = [
     ...contradictions(values),
+    ...registryProblems(values, sources.workingDirectory),
     ...eventProblems(values),
     ...accountProblems(values, placesOf(sources)),
     ...switchProblems(values, sources.workingDirectory),
   ];
   const causes = causesOf({ environment, consequences, dotenv });
-  const problems = [...causes.problems, ...dotenv.problems, ...apps.problems];
+  const problems = [...causes.problems, ...dotenv.problems, ...apps.problems, ...pages.problems];
   const warnings = [...causes.warnings, ...apps.warnings];
   if (problems.length > 0) return { kind: "invalid", problems, warnings };
 
-  const config = deepFreeze(toConfig(sources, values, { file, reading: apps }));
+  const config = deepFreeze(toConfig(sources, values, { file, reading: apps, pages }));
   return {
     kind: "usable",
     config,
@@ -194,18 +199,26 @@ function readDotenv(folder: string): Findings["dotenv"] & {
 function toConfig(
   sources: ConfigSources,
   values: EnvironmentValues,
-  found: { file: AppsFile; reading: AppsReading & { readonly found: boolean } },
+  found: {
+    file: AppsFile;
+    reading: AppsReading & { readonly found: boolean };
+    pages: PageReading;
+  },
 ): Config {
   const { apps } = found.reading;
   return {
     host: values.host,
     port: values.port,
     dataDir: resolve(sources.workingDirectory, values.dataDir),
-    registryType: values.registryType,
+    ...registryConfigOf(values, sources.workingDirectory),
     ...eventConfigOf(values),
     ignoredApps: values.ignoredApps,
     sweepCron: values.sweepCron,
     maxIdleMs: values.maxIdleMs,
+    price:
+      values.pricePerHour === null
+        ? null
+        : { perHour: values.pricePerHour, currency: values.priceCurrency },
     providers: withDeclared(values.providers, apps),
     ...accountsOf(values, placesOf(sources)),
     hooks: {
@@ -215,6 +228,7 @@ function toConfig(
       afterStop: values.hookAfterStop,
       timeoutMs: values.hooksTimeoutMs,
     },
+    ...webhookConfigOf(values),
     logLevel: values.logLevel,
     defaultApp: values.defaultApp ?? soleAppOf(values),
     engine: values.engine ?? (values.http2 ? "fetch" : "socket"),
@@ -234,6 +248,7 @@ function toConfig(
       maxUploads: values.holdMaxUploads,
     },
     showAppOutput: values.showAppOutput,
+    pages: found.pages.pages,
     ...switchConfigOf(values, sources.workingDirectory),
     upstream: {
       connectTimeoutMs: values.upstreamConnectTimeoutMs,
@@ -250,7 +265,10 @@ function toConfig(
     file: found.reading.found ? found.file.path : null,
     apps,
     service: serviceManagerOf(sources.environment, process.pid),
-    childEnvironment: childEnvironmentOf(sources.environment, hiddenFromApps(values)),
+    childEnvironment: childEnvironmentOf(sources.environment, [
+      ...hiddenFromApps(values),
+      ...webhooksHideFromApps(values),
+    ]),
   };
 }
 

@@ -9,23 +9,29 @@ import { watchConfigFile } from "./config-watch.ts";
 import type { Core } from "./core.ts";
 import { createCore } from "./core.ts";
 import { FIRST_LISTS_MS } from "./early-requests.ts";
+import type { Embedding } from "./embedding.ts";
 import type { Engine } from "./engines/engine.ts";
-import { createFetchEngine } from "./engines/fetch.ts";
-import { createSocketEngine } from "./engines/socket.ts";
+import { closeQuietAtSleep } from "./engines/quiet-sockets.ts";
 import { explanationOf, messageOf } from "./errors.ts";
 import { logEvents } from "./event-log.ts";
 import type { EventWriter } from "./event-store/event-writer.ts";
 import { createEventWriter } from "./event-store/event-writer.ts";
 import type { EventBus } from "./events.ts";
 import { createEventBus } from "./events.ts";
+import { handOver } from "./hand-over.ts";
 import { createProbe } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
 import { createHookRunner } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
+import { createProviderCalls } from "./metrics/provider-calls.ts";
 import { adviseWithoutApps } from "./no-app-yet.ts";
+import { type WatchedTheme, watchTheme } from "./pages/theme-watch.ts";
+import { createPeerListener, letGoOfStopping } from "./peer-listener.ts";
 import { createProviders } from "./providers/catalogue.ts";
 import type { Provider } from "./providers/provider.ts";
+import { untilReady } from "./redis/until-ready.ts";
+import { guardAgainstRejections } from "./rejections.ts";
 import { policyFor, resolveLabel, seatRuleFor } from "./rules.ts";
 import { onSchedule } from "./schedule.ts";
 import { attendApps, createSwitching, type Switching } from "./serve-admin.ts";
@@ -34,6 +40,7 @@ import { listenForSignals } from "./signals.ts";
 import type { Storage } from "./storage.ts";
 import { openStorage } from "./storage.ts";
 import { openSwitchFiles } from "./switch-files.ts";
+import { createWebhooks, type Webhooks } from "./webhooks.ts";
 
 /** How often uses of apps are written behind, ms. */
 const ACTIVITY_EVERY_MS = 2000;
@@ -50,6 +57,8 @@ interface Base {
   readonly reload: () => AppsConfig;
   /** Where that file is, or would be; absolute. */
   readonly watchedFile: string;
+  /** Variables that have a value, by the name it was given by; secrets without their value. */
+  readonly given: ReadonlyMap<string, string>;
   readonly clock: Clock;
   readonly log: Log;
   readonly isStopping: () => boolean;
@@ -57,6 +66,8 @@ interface Base {
   readonly certificates: WatchedCertificate | null;
   /** Tells whoever started this as a service. */
   readonly service: ServiceNotifier;
+  /** Left out: it is the whole process. */
+  readonly embedding?: Embedding;
 }
 
 /** Declarations by provider and key: asked for every app whenever the file is read. */
@@ -73,6 +84,9 @@ interface Program extends Base {
   readonly events: EventBus;
   readonly writer: EventWriter;
   readonly hooks: HookRunner;
+  readonly webhooks: Webhooks;
+  /** What pages look like; `null`: as Paastis' own. */
+  readonly theme: WatchedTheme | null;
   readonly core: Core;
   readonly switching: Switching;
 }
@@ -84,13 +98,13 @@ interface Program extends Base {
  * @throws PaastisError `certificate_invalid`, `data_dir_in_use`, `listen_failed`, `config_invalid`
  */
 export async function serve(
-  options: Pick<Base, "config" | "reload" | "watchedFile">,
+  options: Pick<Base, "config" | "given" | "reload" | "watchedFile" | "embedding">,
 ): Promise<void> {
   const clock = createSystemClock();
   const log = createLog({ level: options.config.logLevel, stream: process.stdout, clock });
-  const signals = listenForSignals();
+  const signals = options.embedding?.signals ?? listenForSignals();
   const service = await createServiceNotifier({ manager: options.config.service, clock, log });
-  const endGuard = guardAgainstRejections(log);
+  const endGuard = options.embedding === undefined ? guardAgainstRejections(log) : () => undefined;
   const letGo = keepAlive();
   let certificates: WatchedCertificate | null = null;
   let program: Program | null = null;
@@ -111,29 +125,21 @@ export async function serve(
   }
 }
 
-/** A promise that nobody caught is a mistake of ours: it is reported, and must not end what works. */
-function guardAgainstRejections(log: Log): () => void {
-  const report = (error: unknown) => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    log.error({ reason: messageOf(error), stack }, "an unexpected failure: please report it");
-  };
-  process.on("unhandledRejection", report);
-  return () => process.off("unhandledRejection", report);
-}
-
 /** Opens the storage and composes everything; nothing listens yet. */
 async function build(base: Base): Promise<Program> {
   const { config, clock, log } = base;
   const random = Math.random;
-  const storage = openStorage({ config, clock, random, log });
+  const storage = await openStorage({ config, clock, random, log });
   // Read through this object by everything that must see a reload.
   const live = { apps: config.apps, declared: byRef(config.apps) };
   const { dataDir, instanceId } = storage;
   const declarations = () => live.apps.apps;
-  const files = await openSwitchFiles(config, { clock, log, dataDir, live });
+  const { redis } = storage;
+  const files = await openSwitchFiles(config, { clock, log, dataDir, live, redis });
   const activeOf = (key: string) => switching.board.activeOf(key);
-  const deps = { config, declarations, activeOf, dataDir, instanceId, clock, random, log };
-  const providers = await createProviders(deps);
+  const tools = { clock, random, log, calls: createProviderCalls() };
+  const deps = { config, declarations, activeOf, dataDir, instanceId, ...tools };
+  const providers = [...(base.embedding?.providers ?? []), ...(await createProviders(deps))];
   const events = createEventBus({
     now: clock.wallMs,
     random,
@@ -144,11 +150,12 @@ async function build(base: Base): Promise<Program> {
   events.subscribe(writer.write);
   events.subscribe(logEvents(log));
   const hooks = createHooks(base, events);
+  const webhooks = createWebhooks({ ...tools, webhooks: config.webhooks, events, fetch });
+  const theme = config.pages === null ? null : watchTheme({ ...config.pages, clock, log });
   const core = createCore({
-    clock,
-    random,
-    log,
+    ...tools,
     registry: storage.registry,
+    peers: storage.peers,
     providers,
     events,
     hooks,
@@ -159,17 +166,19 @@ async function build(base: Base): Promise<Program> {
     defaultKey: config.defaultApp,
     hold: config.hold,
     showAppOutput: config.showAppOutput,
+    ...(theme !== null && { theme }),
     isStopping: base.isStopping,
     admin: files.admin,
-    verboseErrors: config.insight.verboseErrors,
+    ...config.insight,
     whyKept: (app) => switching.board.whyAwake(app),
-    onApps: () => attendApps(core, switching.board),
+    onApps: () => attendApps(core, switching.board, switching.watch),
   });
   const switching = createSwitching({
-    ...{ config, files, clock, random, log, events, core, providers, live },
+    ...{ ...tools, config, files, events, writer, core, providers, live },
+    ...{ dataDir, given: base.given, peers: storage.peers },
     eventStore: storage.events,
   });
-  const parts = { storage, providers, events, writer, hooks, core, switching };
+  const parts = { storage, providers, events, writer, hooks, webhooks, theme, core, switching };
   return Object.assign(live, { ...base, ...parts });
 }
 
@@ -201,14 +210,23 @@ function policyOf(
   return policyFor(subject, { ...config, rules: apps.rules });
 }
 
-/** Takes up what an earlier run knew. */
-async function restore({ core, storage, log }: Program): Promise<void> {
-  const { records, unreadable } = await storage.registry.load();
+/** Takes up what an earlier run knew, or the other instances do. */
+async function restore({ core, storage, switching, log, clock }: Program): Promise<void> {
+  if (storage.redis !== null) await untilReady(storage.redis, clock, FIRST_ANSWER_MS);
+  const { records, unreadable } = await storage.loadFirst();
   for (const { what, why } of unreadable) {
     log.warn({ record: what, reason: why }, "a stored record cannot be read and is left out");
   }
   core.reconciler.restore(records);
+  if (storage.redis !== null) letGoOfStopping(core, records);
+  const { askSoon } = core.reconciler;
+  const { resync: onResync, closeQuiet: onLetGo } = switching;
+  const deps = { ...core, ...storage, askSoon, onResync, onLetGo, clock, log };
+  await storage.peers.join(createPeerListener(deps));
 }
+
+/** So long a start waits for a registry that others keep, ms. */
+const FIRST_ANSWER_MS = 3000;
 
 /** Asks the providers for the first time; one that is slow holds nobody up for long. */
 async function listFirst({ core, clock }: Program): Promise<void> {
@@ -219,7 +237,7 @@ async function listFirst({ core, clock }: Program): Promise<void> {
 /** Listens until told to stop, then lets what is in flight finish. */
 async function run(program: Program, signals: ReturnType<typeof listenForSignals>): Promise<void> {
   const { config, clock, log, core } = program;
-  const createEngine = config.engine === "socket" ? createSocketEngine : createFetchEngine;
+  const createEngine = await engineMaker(config.engine);
   const engine = createEngine({
     host: config.host,
     port: config.port,
@@ -231,10 +249,18 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     upstream: config.upstream,
     forwarded: config.forwarded,
     newRequestId: () => crypto.randomUUID(),
+    withoutSecrets: program.switching.withoutSecrets,
   });
   const ends = [
     onSchedule({ expression: config.sweepCron, clock, work: () => void core.sweeper.sweep() }),
     everyActivity(program),
+    core.warmAhead(),
+    program.switching.endStreams,
+    closeQuietAtSleep({
+      events: program.events,
+      appOf: core.table.byRef,
+      closeQuiet: engine.closeQuiet,
+    }),
     signals.onHangup(() => reload(program)),
     watchConfigFile({ file: program.watchedFile, clock, log, onChange: () => reload(program) }),
   ];
@@ -243,6 +269,7 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
   if (!program.isStopping()) {
     sayReady(program, engine);
     program.service.ready();
+    program.embedding?.onReady(engine.port);
   }
   await signals.toldToStop;
   program.service.stopping();
@@ -257,6 +284,13 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
   });
   await Promise.race([engine.stop(limit), hurry]);
   cancelRefusal();
+}
+
+/** Only the one that is wanted is loaded. */
+async function engineMaker(engine: Config["engine"]) {
+  return engine === "socket"
+    ? (await import("./engines/socket.ts")).createSocketEngine
+    : (await import("./engines/fetch.ts")).createFetchEngine;
 }
 
 function sayReady({ log, config, core, providers, watchedFile }: Program, engine: Engine): void {
@@ -278,7 +312,9 @@ function sayReady({ log, config, core, providers, watchedFile }: Program, engine
   log[isWarning ? "warn" : "info"]({ ...file, next }, message);
 }
 
+/** With other instances, the heartbeat writes them. */
 function everyActivity(program: Program): () => void {
+  if (program.storage.redis !== null) return () => undefined;
   let cancel = plan();
   function plan() {
     return program.clock.after(ACTIVITY_EVERY_MS, () => {
@@ -295,7 +331,9 @@ async function writeActivity({ storage, core, log }: Program): Promise<void> {
   try {
     await storage.registry.touch(uses);
   } catch (error) {
-    log.warn({ reason: messageOf(error) }, "the last uses of apps could not be stored");
+    // Of trouble with the whole registry the log has a line already.
+    const level = storage.peers.state().trouble === null ? "warn" : "debug";
+    log[level]({ reason: messageOf(error) }, "the last uses of apps could not be stored");
   }
 }
 
@@ -330,13 +368,15 @@ async function close(program: Program, toldTwice: Promise<void>): Promise<void> 
   const { core, providers, hooks, storage, writer, log } = program;
   void toldTwice.then(() => hurryUp(providers, log));
   core.unwatch();
+  program.theme?.end();
   await program.switching.close();
+  await handOver({ ...program, ...storage, table: core.table });
   const lifecycle = core.lifecycle.close();
   await Promise.all(providers.map((provider) => provider.close()));
   await lifecycle;
   await hooks.close();
   await writeActivity(program);
-  await writer.close();
+  await Promise.all([program.webhooks.close(toldTwice), writer.close()]);
   await storage.close();
   log.info({}, "stopped");
 }

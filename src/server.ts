@@ -2,8 +2,9 @@
 
 import type { Activity } from "./activity.ts";
 import type { AdminEntry } from "./admin-entry.ts";
-import { errorAnswer } from "./answers.ts";
+import type { Answers } from "./answers.ts";
 import { type App, addressOf, type Target } from "./app.ts";
+import { KEEP_AWAKE_HEADER, noteKeepAwake } from "./busy.ts";
 import type { Clock } from "./clock.ts";
 import { afterwards, type Doubts } from "./doubts.ts";
 import { type EarlyRequests, FIRST_LISTS_MS } from "./early-requests.ts";
@@ -18,7 +19,7 @@ import type {
   RequestHead,
 } from "./engines/engine.ts";
 import type { AnswerCode } from "./errors.ts";
-import { messageOf } from "./errors.ts";
+import { ANSWER_CODES, messageOf } from "./errors.ts";
 import type { DownAnswer } from "./health.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
@@ -53,6 +54,7 @@ export interface ServerDeps {
   readonly admin: AdminEntry;
   /** Clients read why a request could not be forwarded, and where to. */
   readonly verboseErrors: boolean;
+  readonly answers: Answers;
 }
 
 /** How often one request may be forwarded anew after its target turned out to be down. */
@@ -74,26 +76,44 @@ export function createServer(deps: ServerDeps): RequestHandler {
   return {
     admit: (head) => guarded(deps, head, () => admit(deps, head)),
     answered(exchange, answer, replayable) {
+      const instead = deps.admin.answered(exchange, answer);
+      if (instead !== null) return handedBack(deps, exchange, instead);
       if (isDownPage(deps, exchange, answer)) return foundDown(deps, exchange, replayable);
       if (answer.status >= 500) {
         const doubted = doubt(deps, exchange, { status: answer.status, replayable });
         if (doubted !== null) return doubted;
       }
       if (exchange.app.state.kind === "unknown") sawUp(deps, exchange);
+      exchange.status = answer.status;
       noteAnswer(exchange.app.traffic, answer.status, tallied(exchange));
+      if (exchange.app.policy.keepAwakeHeaderMaxMs !== null) hearOut(deps, exchange.app, answer);
       return null;
     },
     failed: (exchange, failure) =>
       guarded(deps, exchange.head, () => failed(deps, exchange, failure)),
     release: (exchange) => release(deps, exchange),
-    refuse: (code, why, head) => errorAnswer({ code, app: null, why, head }),
+    rest({ app, ignored }) {
+      if (ignored === null) deps.activity.rest(app);
+      else deps.activity.endUnused(app);
+    },
+    closed(exchange) {
+      const { app, ignored } = exchange;
+      if (ignored === null) deps.activity.endRested(app, exchange);
+    },
+    resume({ app }) {
+      deps.activity.resume(app);
+      if (app.state.kind === "draining") deps.lifecycle.cancelDrain(app);
+    },
+    refuse: (code, why, head) => deps.answers.error({ code, app: null, why, head }),
   };
 }
 
 /** A lease given back twice is a mistake of an engine's: it must not end what else is under way. */
-function release(deps: ServerDeps, { app }: Exchange): void {
+function release(deps: ServerDeps, exchange: Exchange): void {
+  const { app, ignored } = exchange;
   try {
-    deps.activity.end(app);
+    if (ignored === null) deps.activity.end(app, exchange);
+    else deps.activity.endUnused(app, exchange);
   } catch (error) {
     deps.log.error({ app: app.key, reason: messageOf(error) }, "please report this mistake");
   }
@@ -131,7 +151,12 @@ function holdEarly(deps: ServerDeps, head: RequestHead, { kind }: Route<App>): A
   return deps.early.hold(head, {
     untilStartedMs: kind === "app" ? RESTORED_MS : FIRST_LISTS_MS,
     isTooEarly: () => isTooEarly(deps, matched()),
-    admit: () => guarded(deps, head, () => follow(deps, head, { route: matched(), admittedMs })),
+    admit: () =>
+      guarded(deps, head, () => {
+        // A host that no app has come for may be ours.
+        const forAdmin = deps.admin.admit(head);
+        return forAdmin ?? follow(deps, head, { route: matched(), admittedMs });
+      }),
     release: (exchange) => release(deps, exchange),
   });
 }
@@ -178,7 +203,7 @@ function unknownHost(completeness: Completeness, label: string | null): Words {
 
 function say(deps: ServerDeps, head: RequestHead, what: Words & { readonly app?: App }): Decision {
   const retryAfterMs = RETRY_AFTER_MS[what.code];
-  const answer: Answer = errorAnswer({
+  const answer: Answer = deps.answers.error({
     code: what.code,
     app: what.app?.key ?? null,
     why: what.why,
@@ -186,7 +211,14 @@ function say(deps: ServerDeps, head: RequestHead, what: Words & { readonly app?:
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
   deps.log.debug({ code: what.code, host: head.host, reason: what.why }, "answered by Paastis");
-  return { kind: "answer", answer };
+  return { kind: "answer", answer, ...(what.app === undefined ? {} : { app: what.app }) };
+}
+
+/** The admin endpoints have done their part. */
+function handedBack(deps: ServerDeps, exchange: Exchange, instead: Decision): Decision {
+  if (instead.kind === "answer") exchange.status = instead.answer.status;
+  release(deps, exchange);
+  return instead;
 }
 
 /** Whether the platform speaks rather than the app, and says that the app is down. */
@@ -195,10 +227,18 @@ function isDownPage(deps: ServerDeps, { app }: Exchange, answer: AnswerHead): bo
   return deps.downAnswerOf(app)?.(answer.status, answer.header, app.ref.id) === true;
 }
 
+/** The app may say that it has something to do. */
+function hearOut({ clock }: ServerDeps, app: App, answer: AnswerHead): void {
+  const said = answer.header(KEEP_AWAKE_HEADER);
+  if (said !== null) noteKeepAwake(app, said, clock.now());
+}
+
 /** The platform said that the app is down: a request that can be sent once more follows its wake. */
 function foundDown(deps: ServerDeps, exchange: Exchange, replayable: boolean): Admission | null {
   const { app, target, head } = exchange;
   if (exchange.failures >= FAILURES_MAX) return null;
+  const refusal = deps.gate.turnAway(exchange);
+  if (refusal !== null) return refusal;
   deps.lifecycle.targetIsDown(app, target, causeOf(head));
   // It cannot be sent again, but whoever sent it can come back: the platform's page would not say so.
   if (!replayable) return wakingInstead(deps, exchange);
@@ -219,19 +259,30 @@ function doubt(
 ): Admission | null {
   const { app, target, head } = exchange;
   if (deps.admin.isOurs(app) || exchange.failures >= FAILURES_MAX) return null;
+  if (exchange.ignored !== null) return null;
   const looking = deps.doubts.look(app, status)?.then((isDown) => {
     if (isDown) deps.lifecycle.targetIsDown(app, target, causeOf(head));
   });
   if (looking === undefined || !replayable || status === TOOK_LONG) return null;
   return afterwards(looking, {
     admit: () => guarded(deps, head, () => deps.gate.readmit(exchange)),
-    leave: () => deps.activity.end(app),
+    leave: () => release(deps, exchange),
   });
 }
 
-function wakingInstead(deps: ServerDeps, { app, head }: Exchange): Admission {
-  deps.activity.end(app);
-  return say(deps, head, { code: "app_waking", why: "it was down; its wake has begun", app });
+function wakingInstead(deps: ServerDeps, exchange: Exchange): Admission {
+  const why = "it was down; its wake has begun";
+  return sayInstead(deps, exchange, { code: "app_waking", why });
+}
+
+/** Hands the exchange back, and answers for its app. */
+function sayInstead(deps: ServerDeps, exchange: Exchange, words: Words): Decision {
+  const { app, head } = exchange;
+  exchange.status = ANSWER_CODES[words.code].status;
+  release(deps, exchange);
+  const decision = say(deps, head, { ...words, app });
+  noteAnswer(app.traffic, exchange.status, null);
+  return decision;
 }
 
 /** An app that answers is up: nobody has to ask its platform any more. */
@@ -243,7 +294,11 @@ function failed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): 
   const { app, target, head } = exchange;
   noteForwardFailure(deps, exchange, failure);
   if (deps.admin.isOurs(app)) return sayFailed(deps, exchange, failure);
-  if (failure.kind === "unreachable") deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  if (failure.kind === "unreachable") {
+    const refusal = deps.gate.turnAway(exchange);
+    if (refusal !== null) return refusal;
+    deps.lifecycle.targetIsDown(app, target, causeOf(head));
+  }
   if (mayTryAgain(deps, exchange, failure)) return deps.gate.readmit(exchange);
   return sayFailed(deps, exchange, failure);
 }
@@ -263,17 +318,14 @@ function noteForwardFailure({ clock }: ServerDeps, exchange: Exchange, failure: 
 }
 
 function sayFailed(deps: ServerDeps, exchange: Exchange, failure: ForwardFailure): Decision {
-  const { app, target, head } = exchange;
-  deps.activity.end(app);
+  const { app, target } = exchange;
   const code: AnswerCode = `upstream_${failure.kind}`;
   const address = addressOf(target);
   const fields = { app: app.key, code, reason: failure.message, target: address };
   deps.log.warn(fields, "could not be forwarded");
   // Where the app runs is for the log: visitors need not know our ports.
   const more = deps.verboseErrors ? ` (${address}: ${failure.message})` : "";
-  const decision = say(deps, head, { code, why: WHY[failure.kind] + more, app });
-  if (decision.kind === "answer") noteAnswer(app.traffic, decision.answer.status, null);
-  return decision;
+  return sayInstead(deps, exchange, { code, why: WHY[failure.kind] + more });
 }
 
 /** What visitors are told; the log has the details. */
@@ -303,7 +355,7 @@ function guarded(deps: ServerDeps, head: RequestHead, work: () => Admission): Ad
   } catch (error) {
     const reference = deps.clock.now().toString(36);
     deps.log.error({ reference, reason: messageOf(error) }, "a request broke: please report it");
-    const answer = errorAnswer({
+    const answer = deps.answers.error({
       code: "internal",
       app: null,
       why: "an unexpected error",

@@ -135,6 +135,29 @@ export function minutes(): Parser<number> {
   };
 }
 
+/** Largest amount of money that is no mistake. */
+const AMOUNT_MAX = 1_000_000;
+
+/** An amount of money, fractions allowed. */
+export function amount(): Parser<number> {
+  return {
+    allowed: `an amount above 0, such as 0.05, at most ${AMOUNT_MAX}`,
+    parse(value) {
+      const number = Number(value);
+      const isAmount = /^(?:\d+\.?\d*|\.\d+)$/.test(value) && number > 0 && number <= AMOUNT_MAX;
+      return isAmount ? accept(number) : refuse();
+    },
+  };
+}
+
+/** The code of a currency (ISO 4217), in any case. */
+export function currencyCode(): Parser<string> {
+  return {
+    allowed: "the three letters of a currency, such as EUR or USD",
+    parse: (value) => (/^[a-z]{3}$/i.test(value) ? accept(value.toUpperCase()) : refuse()),
+  };
+}
+
 /** Yes or no. */
 export function onOff(): Parser<boolean> {
   const words = new Map([
@@ -222,6 +245,19 @@ export function hostAddress(): Parser<string> {
     parse(value) {
       const host = value.replace(/^\[(.*)\]$/, "$1");
       return isIP(host) !== 0 || isHostName(host) ? accept(host) : refuse();
+    },
+  };
+}
+
+/** Host names and addresses, separated by commas; in lower case, addresses of IPv6 without brackets. */
+export function hosts(): Parser<readonly string[]> {
+  return {
+    allowed:
+      "host names or IP addresses without a port, separated by commas, such as admin.example.com or 10.0.0.5",
+    parse(value) {
+      const names = splitList(value).map((name) => name.toLowerCase().replace(/^\[(.*)\]$/, "$1"));
+      const wrong = names.find((name) => isIP(name) === 0 && !isHostName(name));
+      return wrong === undefined ? accept([...new Set(names)]) : refuse(`"${wrong}" is none`);
     },
   };
 }

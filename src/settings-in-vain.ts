@@ -78,6 +78,10 @@ function ofOthers(config: Config, given: ReadonlySet<string>): string[] {
   if (given.has("HOOKS_TIMEOUT_MS") && !hasHook) {
     doubts.push("HOOKS_TIMEOUT_MS has no effect: there is no hook");
   }
+  const ofWebhooks = ["WEBHOOK_SECRET", "WEBHOOK_EVENTS"].filter((name) => given.has(name));
+  if (config.webhooks === null && ofWebhooks.length > 0) {
+    doubts.push(noEffect(ofWebhooks, ": there are no WEBHOOK_URLS"));
+  }
   if (given.has("UPSTREAM_KEEPALIVE_MSECS") && !upstream.keepAlive) {
     doubts.push("UPSTREAM_KEEPALIVE_MSECS has no effect: UPSTREAM_KEEPALIVE is off");
   }
@@ -86,8 +90,14 @@ function ofOthers(config: Config, given: ReadonlySet<string>): string[] {
       "ROUTING_SYSTEM_API_ENABLED is off: what is sent to the system API goes to the apps";
     doubts.push(`ROUTING_SYSTEM_API_TOKEN has no effect: ${off}, with the token`);
   }
+  const isQuiet = ["warn", "error", "silent"].includes(config.logLevel);
+  if (given.has("ACCESS_LOG") && config.insight.logsRequests && isQuiet) {
+    doubts.push(
+      `ACCESS_LOG has no effect: LOG_LEVEL is ${config.logLevel}, and its lines are info`,
+    );
+  }
   // Its other name, REDIS_URL, is there for others too.
-  if (given.has("REGISTRY_REDIS_URL") && String(registryType) !== "redis") {
+  if (given.has("REGISTRY_REDIS_URL") && registryType !== "redis") {
     doubts.push(`REGISTRY_REDIS_URL has no effect: REGISTRY_TYPE is ${registryType}`);
   }
   return doubts;

@@ -2,7 +2,10 @@
 
 import { PROVIDER_NAMES, type ProviderName } from "./config.ts";
 import { EVENT_VARIABLES } from "./event-variables.ts";
+import { PAGE_VARIABLES } from "./page-variables.ts";
+import { PRICE_VARIABLES } from "./price-variables.ts";
 import { PROVIDER_VARIABLES } from "./provider-variables.ts";
+import { REDIS_URL_ALLOWED } from "./redis/redis-url.ts";
 import {
   addressRanges,
   bytes,
@@ -23,6 +26,7 @@ import {
 import { SWITCH_VARIABLES } from "./switch-variables.ts";
 import { SYSTEM_VARIABLES } from "./system-variables.ts";
 import { type Variable, variable } from "./variable.ts";
+import { WEBHOOK_VARIABLES } from "./webhook-variables.ts";
 
 const COUNT_MAX = 1_000_000;
 /** More than any server takes; a head is in memory as a whole. */
@@ -91,25 +95,26 @@ export const VARIABLES = {
     defaultText: "none",
     doc: "Keys of apps that are never put to sleep, separated by commas.",
   }),
+  ...PRICE_VARIABLES,
   dataDir: variable({
     name: "DATA_DIR",
     parser: text("a path"),
     fallback: ".paastis",
     doc: "The folder for what must survive a restart; a relative path counts from the working directory.",
   }),
-  registryType: variable<"sqlite" | "in-memory">({
+  registryType: variable<"sqlite" | "in-memory" | "redis">({
     name: "REGISTRY_TYPE",
-    parser: oneOf(["sqlite", "in-memory"], ["redis"]),
+    parser: oneOf(["sqlite", "in-memory", "redis"]),
     fallback: "sqlite",
-    doc: "Where the state of the apps is kept.",
+    doc: "Where the state of the apps is kept; `redis`: several instances with one `INSTANCE_NAME` share it and act as one.",
   }),
   registryRedisUrl: variable<string | null>({
     name: "REGISTRY_REDIS_URL",
     aliases: ["REDIS_URL"],
-    parser: text("a Redis URL"),
+    parser: text(REDIS_URL_ALLOWED),
     fallback: null,
     secret: true,
-    doc: "The Redis server of a `redis` registry; unused otherwise.",
+    doc: "The Redis of a `redis` registry: a server, Sentinels or a Cluster, with `rediss` for TLS. Unused with another registry.",
   }),
   ...EVENT_VARIABLES,
   hookBeforeStart: hook(
@@ -128,6 +133,7 @@ export const VARIABLES = {
     fallback: 30_000,
     doc: "Longest a hook may run before it is killed and counts as failed, in milliseconds.",
   }),
+  ...WEBHOOK_VARIABLES,
   tlsCert: variable<string | null>({
     name: "TLS_CERT",
     parser: text("a path"),
@@ -216,6 +222,7 @@ export const VARIABLES = {
     fallback: "local",
     doc: "Who reads the whole reason when an app cannot be woken: what its platform said, the last probe, its last output; local: clients on this machine, not through a proxy.",
   }),
+  ...PAGE_VARIABLES,
   upstreamConnectTimeoutMs: variable({
     name: "UPSTREAM_CONNECT_TIMEOUT_MS",
     parser: milliseconds(1),

@@ -1,27 +1,33 @@
 /** Admits a request to an app: forward it, hold it, show the waiting page, or say why not. */
 
 import type { Activity } from "./activity.ts";
+import { exchangeFor, wayOf } from "./admission.ts";
 import {
-  errorAnswer,
+  type Answers,
+  createAnswers,
   isNavigation,
   isProgressRequest,
   progressAnswer,
-  waitingPage,
 } from "./answers.ts";
-import type { App, Failure, Pause, Target } from "./app.ts";
+import type { App, Failure, Pause } from "./app.ts";
 import { LAST_PROBE } from "./app.ts";
+import type { ForcedSleep } from "./app-schedule.ts";
 import type { Clock } from "./clock.ts";
 import type { Config, HoldLimits } from "./config.ts";
 import type { Admission, Answer, Decision, Exchange, RequestHead } from "./engines/engine.ts";
 import type { AnswerCode } from "./errors.ts";
 import type { Cause } from "./events.ts";
+import type { FailureReferences } from "./failure-references.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { WakeOutcome } from "./lifecycle-context.ts";
+import { OWN_LOOK, type ThemeSource } from "./pages/look.ts";
 import { createPausedRequests, type PausedRequests } from "./paused-requests.ts";
 import { seesDetails } from "./public-why.ts";
 import { noteAnswer } from "./traffic.ts";
+import { type Caller, createDoorkeeper, type Doorkeeper } from "./turned-away.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 import { createWaitingRoom, isUpload } from "./waiting-room.ts";
+import { ignoredBy } from "./wake-policy.ts";
 import {
   ONLOOKER,
   type Onlooking,
@@ -32,15 +38,6 @@ import {
   whyFor,
 } from "./wake-progress.ts";
 
-/** A request on its way to an app, for the first time or once more. */
-export interface Caller {
-  readonly app: App;
-  readonly head: RequestHead;
-  /** When it was first admitted, ms since the epoch. */
-  readonly admittedMs: number;
-  readonly failures: number;
-}
-
 /** Decides what becomes of requests for apps. */
 export interface Gate {
   /**
@@ -50,6 +47,8 @@ export interface Gate {
   admit(app: App, head: RequestHead, admittedMs?: number): Admission;
   /** Admits once more a request whose exchange came to nothing; its lease goes on. */
   readmit(exchange: Exchange): Admission;
+  /** Its app turned out to be down. @returns `null`: it may wake it; otherwise its lease is back */
+  turnAway(exchange: Exchange): Decision | null;
   /** The app's pause has changed: who waits for its end is decided about anew. */
   resumed(app: App): void;
   /** Requests and waiting pages that wait now. */
@@ -66,28 +65,48 @@ export interface GateDeps {
   readonly hold: HoldLimits;
   /** Who is shown the whole reason of a failure, an app's last output included. */
   readonly showAppOutput: Config["showAppOutput"];
+  /** What pages look like. Left out: as Paastis' own. */
+  readonly theme?: ThemeSource;
+  readonly references: FailureReferences;
+  /** Why nobody wakes an app now. Left out: nothing of the kind is known. */
+  readonly forcedSleep?: (app: App) => ForcedSleep | null;
 }
 
 interface GateContext extends GateDeps, Onlooking {
+  readonly answers: Answers;
   readonly room: WaitingRoom;
   readonly paused: PausedRequests;
+  readonly doorkeeper: Doorkeeper;
 }
 
 /** Admission under the limits of `deps.hold`. */
 export function createGate(deps: GateDeps): Gate {
   const room = createWaitingRoom(deps.lifecycle, deps.hold);
   const paused = createPausedRequests(deps.clock, deps.hold);
-  const context: GateContext = { ...deps, room, paused };
+  const answers = createAnswers(deps.theme ?? OWN_LOOK);
+  const doorkeeper = createDoorkeeper({
+    ...deps,
+    answers,
+    failedAnswer: (caller, failure) => failedAnswer(context, caller, failure),
+  });
+  const context: GateContext = { ...deps, room, paused, answers, doorkeeper };
   return {
     admit(app, head, admittedMs = context.clock.now()) {
-      if (isProgressRequest(head) && app.pause === null) return admitOnlooker(context, app, head);
+      const ignored = app.policy.ignore === null ? null : ignoredBy(app.policy.ignore, head);
+      if (isProgressRequest(head) && app.pause === null && ignored === null) {
+        return admitOnlooker(context, app, head);
+      }
       context.activity.begin(app);
-      const admission = admit(context, { app, head, admittedMs, failures: 0 });
+      const admission = admit(context, { app, head, admittedMs, failures: 0, ignored });
       // Only now: in a circle of links the app itself must be woken by this request, not by its links.
-      if (app.links.length > 0 && app.pause === null) wakeLinks(context, app);
+      if (app.links.length > 0 && app.pause === null && ignored === null) wakeLinks(context, app);
       return admission;
     },
     readmit: (exchange) => admit(context, { ...exchange, failures: exchange.failures + 1 }),
+    turnAway(exchange) {
+      const refusal = doorkeeper.foundDown(exchange);
+      return refusal === null ? null : refuse(context, exchange, refusal);
+    },
     resumed: (app) => paused.admitAll(app),
     held: () => room.count() + paused.count(),
     refuseHeld() {
@@ -97,59 +116,45 @@ export function createGate(deps: GateDeps): Gate {
   };
 }
 
-/** Asks for nothing to be done (RFC 9110, section 9.2.1), so that it can be asked again elsewhere. */
-function isSafe(method: string): boolean {
-  return method === "GET" || method === "HEAD" || method === "OPTIONS";
-}
-
 /** The caller holds a lease already. */
 function admit(context: GateContext, caller: Caller): Admission {
   const { app } = caller;
   const { state } = app;
   if (app.pause !== null) return admitPaused(context, caller, app.pause);
+  if (state.kind !== "awake" || caller.failures > 0) {
+    const refusal = context.doorkeeper.refusal(caller);
+    if (refusal !== null) return refuse(context, caller, refusal);
+  }
   // What just failed must wait for the wake that looks into it, even before that shows in the state.
   if (caller.failures > 0 && context.lifecycle.wakeAskedMs(app) !== null) {
     return hold(context, caller);
   }
-  switch (state.kind) {
-    case "awake":
-      return exchange(caller, state.target);
-    case "draining":
-      context.lifecycle.cancelDrain(app);
-      return exchange(caller, state.target);
-    case "unknown":
-      // Nobody could say that it is down: try where it was last, and wake it when that fails. What cannot be tried
-      // twice waits for a look: a platform answers it with its own page when the app is down.
-      if (app.lastTarget !== null && caller.failures === 0 && isSafe(caller.head.method)) {
-        return exchange(caller, app.lastTarget);
-      }
-      return hold(context, caller);
-    case "failed":
-      if (context.clock.now() < state.retryAtMs) {
-        return refuse(context, caller, failedAnswer(context, caller, state));
-      }
-      return hold(context, caller);
-    case "asleep":
-    case "waking":
-    case "stopping":
-      return hold(context, caller);
-  }
+  const way = wayOf(caller, context.clock);
+  if (way === "wait") return hold(context, caller);
+  if (state.kind === "failed") return refuse(context, caller, failedAnswer(context, caller, state));
+  if (way === "stay") context.lifecycle.cancelDrain(app);
+  const isUp = state.kind === "awake" || state.kind === "draining";
+  const target = isUp ? state.target : app.lastTarget;
+  return target === null ? hold(context, caller) : exchangeFor(caller, target);
 }
 
-function exchange(caller: Caller, target: Target): Exchange {
-  const { app, head, admittedMs, failures } = caller;
-  return { kind: "forward", app, target, head, admittedMs, failures };
-}
-
-function answer(own: Answer): Decision {
-  return { kind: "answer", answer: own };
+function answer(app: App, own: Answer): Decision {
+  return { kind: "answer", answer: own, app };
 }
 
 /** Gives the lease back, since Paastis answers by itself. */
 function refuse(context: GateContext, caller: Caller, own: Answer): Decision {
-  context.activity.end(caller.app);
+  giveBack(context, caller, own.status);
   noteAnswer(caller.app.traffic, own.status, null);
-  return answer(own);
+  return answer(caller.app, own);
+}
+
+/** @param status of our own answer; 0: nobody waits for one any more */
+function giveBack({ activity }: GateContext, caller: Caller, status: number): void {
+  const { app, admittedMs, ignored } = caller;
+  const done = { admittedMs, status, sentBytes: 0, receivedBytes: 0 };
+  if (ignored === null) activity.end(app, done);
+  else activity.endUnused(app, done);
 }
 
 /** How soon who finds an app in maintenance may ask again, ms. */
@@ -158,7 +163,9 @@ const MAINTENANCE_RETRY_MS = 30_000;
 /** Nothing goes to the app, and nothing wakes it, until somebody says so. */
 function admitPaused(context: GateContext, caller: Caller, pause: Pause): Admission {
   const { app, head } = caller;
-  if (pause.kind === "maintenance") return refuse(context, caller, pausedAnswer(app, head, pause));
+  if (pause.kind === "maintenance") {
+    return refuse(context, caller, pausedAnswer(context, { app, head, pause }));
+  }
   const held = context.paused.hold({
     app,
     isUpload: isUpload(head),
@@ -166,23 +173,32 @@ function admitPaused(context: GateContext, caller: Caller, pause: Pause): Admiss
     admit: () => admit(context, caller),
     refuse: (cause) =>
       cause === "stopping"
-        ? refuse(context, caller, sentAway(caller))
-        : refuse(context, caller, pausedAnswer(app, head, pause)),
-    release: () => context.activity.end(app),
+        ? refuse(context, caller, sentAway(context, caller))
+        : refuse(context, caller, pausedAnswer(context, { app, head, pause })),
+    release: () => giveBack(context, caller, 0),
   });
-  if (held !== null) return held;
+  if (held !== null) return { ...held, app };
   const why = "too many requests wait for it already";
   return refuse(
     context,
     caller,
-    errorAnswer({ code: "hold_full", app: app.key, why, retryAfterMs: RETRY_AFTER_MS, head }),
+    context.answers.error({
+      code: "hold_full",
+      app: app.key,
+      why,
+      retryAfterMs: RETRY_AFTER_MS,
+      head,
+    }),
   );
 }
 
-function pausedAnswer(app: App, head: RequestHead, pause: Pause): Answer {
+function pausedAnswer(
+  { answers }: GateContext,
+  { app, head, pause }: { readonly app: App; readonly head: RequestHead; readonly pause: Pause },
+): Answer {
   const isWorkedOn = pause.kind === "maintenance";
   const why = isWorkedOn ? pause.message || "it is in maintenance" : "it is paused";
-  return errorAnswer({
+  return answers.error({
     code: isWorkedOn ? "app_maintenance" : "app_paused",
     app: app.key,
     why,
@@ -224,7 +240,7 @@ function hold(context: GateContext, caller: Caller): Admission {
     cause: causeOf(head),
     waiter: {
       onWakeOver: (outcome) => settle(() => woken(context, caller, outcome)),
-      onSentAway: () => settle(() => refuse(context, caller, sentAway(caller))),
+      onSentAway: () => settle(() => refuse(context, caller, sentAway(context, caller))),
     },
   });
   const cancelTimer = context.clock.after(patienceMs(context, caller), () =>
@@ -236,6 +252,7 @@ function hold(context: GateContext, caller: Caller): Admission {
   }
   return {
     kind: "held",
+    app,
     decision: promise,
     abandon() {
       if (settled === "abandoned") return;
@@ -244,7 +261,7 @@ function hold(context: GateContext, caller: Caller): Admission {
       endWait();
       if (before !== "open" && before.kind === "held") return before.abandon();
       // An answer has given the lease back already; an exchange that nobody follows has not.
-      if (before === "open" || before.kind === "forward") context.activity.end(app);
+      if (before === "open" || before.kind === "forward") giveBack(context, caller, 0);
     },
   };
 }
@@ -252,13 +269,19 @@ function hold(context: GateContext, caller: Caller): Admission {
 function woken(context: GateContext, caller: Caller, outcome: WakeOutcome): Admission {
   const { pause } = caller.app;
   if (pause !== null) return admitPaused(context, caller, pause);
-  if (outcome.kind === "awake") return exchange(caller, outcome.target);
+  if (outcome.kind === "awake") return exchangeFor(caller, outcome.target);
   return refuse(context, caller, failedAnswer(context, caller, outcome));
 }
 
-function sentAway({ app, head }: Caller): Answer {
+function sentAway({ answers }: GateContext, { app, head }: Caller): Answer {
   const why = "the app was still waking";
-  return errorAnswer({ code: "shutting_down", app: app.key, why, retryAfterMs: RESTART_MS, head });
+  return answers.error({
+    code: "shutting_down",
+    app: app.key,
+    why,
+    retryAfterMs: RESTART_MS,
+    head,
+  });
 }
 
 /** A navigation gets the page after a short grace; everybody else waits for the rest of the budget. */
@@ -271,8 +294,10 @@ function patienceMs(context: GateContext, caller: Caller): number {
 function outOfPatience(context: GateContext, caller: Caller): Answer {
   const { app, head } = caller;
   const { elapsedMs, estimateMs } = wakeTimes(context, app);
-  if (isNavigation(head)) return waitingPage({ app: app.key, elapsedMs, estimateMs });
-  return errorAnswer({
+  if (isNavigation(head)) {
+    return context.answers.waiting({ app: app.key, elapsedMs, estimateMs, head });
+  }
+  return context.answers.error({
     code: "app_waking",
     app: app.key,
     why: whyNotYet(context, caller),
@@ -306,9 +331,11 @@ function remainingMs(elapsedMs: number, estimateMs: number | null): number {
 }
 
 function failedAnswer(context: GateContext, caller: Caller, failure: Failure): Answer {
-  return errorAnswer({
+  const reference = context.references.of(caller.app, failure);
+  return context.answers.error({
     code: failedCode(failure),
     app: caller.app.key,
+    ...(reference === null ? {} : { reference }),
     why: whyFor(context, caller.head, failure),
     retryAfterMs: Math.max(0, failure.retryAtMs - context.clock.now()),
     head: caller.head,
@@ -327,15 +354,23 @@ function fullAnswer(
 ): Answer {
   const { elapsedMs, estimateMs } = wakeTimes(context, app);
   const retryAfterMs = remainingMs(elapsedMs, estimateMs);
-  return errorAnswer({ code: "hold_full", app: app.key, why, retryAfterMs, head });
+  return context.answers.error({ code: "hold_full", app: app.key, why, retryAfterMs, head });
 }
 
 /** The waiting page asks how the wake goes. It takes no lease, but a place among those who wait. */
 function admitOnlooker(context: GateContext, app: App, head: RequestHead): Decision {
-  if (app.pause !== null) return answer(pausedAnswer(app, head, app.pause));
+  if (app.pause !== null)
+    return answer(app, pausedAnswer(context, { app, head, pause: app.pause }));
+  // Whoever looks on wakes the app like a visitor.
+  const caller: Caller = { app, head, admittedMs: context.clock.now(), failures: 0, ignored: null };
+  const refusal = context.doorkeeper.refusal(caller);
+  if (refusal !== null) return answer(app, refusal);
   const full = context.room.whyFull(app, ONLOOKER);
-  if (full !== null) return answer(fullAnswer(context, { app, head }, full));
-  return answer(progressAnswer(progressOf(context, { app, head, cause: causeOf(head) })));
+  if (full !== null) return answer(app, fullAnswer(context, { app, head }, full));
+  return answer(
+    app,
+    progressAnswer(progressOf(context, { app, head, cause: causeOf(head) }), head),
+  );
 }
 
 /** Longest path in a cause, in characters. */

@@ -11,6 +11,7 @@ import type {
   ProcessDeclaration,
 } from "../config.ts";
 import type { Log } from "../log.ts";
+import type { ProviderCalls } from "../metrics/provider-calls.ts";
 import { createHttpProvider } from "./http.ts";
 import { createPlatform } from "./platforms.ts";
 import { createPortsProvider } from "./ports.ts";
@@ -30,6 +31,8 @@ export interface CatalogueDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Counts the calls to platforms. Left out: nobody does. */
+  readonly calls?: ProviderCalls;
 }
 
 /**
@@ -60,7 +63,11 @@ async function createProvider(
         declarations: () => deps.declarations().filter(isPorts),
       });
     default:
-      return createPlatform(name, { ...deps, fetch });
+      return createPlatform(name, {
+        ...deps,
+        fetch: deps.calls?.watched(name, fetch) ?? fetch,
+        probe: fetch,
+      });
   }
 }
 

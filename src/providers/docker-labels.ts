@@ -3,14 +3,19 @@
 import type { Settings } from "../config.ts";
 import {
   idleMinutesLabel,
+  ignoreLabel,
   keyLabel,
   keysLabel,
   type LabelReader,
   pathLabel,
+  quietMinutesLabel,
   shownLabel,
+  sleepSettingsOf,
+  sleepWindowsLabel,
   textLabel,
   wakeTimeoutLabel,
   wholeNumberLabel,
+  windowsLabel,
   wordLabel,
 } from "./label-values.ts";
 
@@ -49,6 +54,12 @@ const READERS = {
   health: pathLabel(),
   linked_apps: keysLabel(),
   wake_timeout: wakeTimeoutLabel(),
+  wake_ignore: ignoreLabel(),
+  keep_awake: windowsLabel(),
+  force_sleep: sleepWindowsLabel(),
+  busy: pathLabel(),
+  keep_awake_header_max: quietMinutesLabel(),
+  websocket_max_quiet_time: quietMinutesLabel(),
 } as const;
 
 /** Reads the labels. A value that cannot be used is left out, and said in `problems`. */
@@ -81,6 +92,16 @@ export function readLabels(labels: Readonly<Record<string, string>>): ContainerM
     ...get("network", READERS.network),
     ...get("mode", READERS.mode),
     settings: {
+      ...sleepSettingsOf({
+        ignore: get("wake_ignore", READERS.wake_ignore).wake_ignore,
+        keepAwake: get("keep_awake", READERS.keep_awake).keep_awake,
+        forceSleep: get("force_sleep", READERS.force_sleep).force_sleep,
+        busyUrl: get("busy", READERS.busy).busy,
+        keepAwakeHeaderMaxMinutes: get("keep_awake_header_max", READERS.keep_awake_header_max)
+          .keep_awake_header_max,
+        websocketMaxQuietMinutes: get("websocket_max_quiet_time", READERS.websocket_max_quiet_time)
+          .websocket_max_quiet_time,
+      }),
       ...get("health", READERS.health),
       ...(maxIdleMinutes !== undefined && { maxIdleMinutes }),
       ...(linkedApps !== undefined && { linkedApps }),

@@ -35,6 +35,8 @@ export interface DockerDeps {
   readonly random: () => number;
   readonly log: Log;
   readonly fetch: PlatformFetch;
+  /** For what containers answer themselves. Left out: the same. */
+  readonly probe?: PlatformFetch;
 }
 
 /** Longest a sleep may take, ms; more where containers are given more. */
@@ -96,7 +98,7 @@ export function createDockerProvider(deps: DockerDeps): Provider {
 }
 
 function createContext(deps: DockerDeps, getWatch: () => DockerWatch): DockerContext {
-  const { clock, fetch, log } = deps;
+  const { clock, fetch, log, probe = fetch } = deps;
   const memory = createMemory(clock);
   const trouble = createCondition({
     bad: (fields, message) => log.warn(fields, message),
@@ -112,7 +114,7 @@ function createContext(deps: DockerDeps, getWatch: () => DockerWatch): DockerCon
     nudges: createNudges(clock),
     readiness: createReadiness({
       clock,
-      fetch,
+      fetch: probe,
       onReady({ appId, containerId }) {
         memory.answers(containerId);
         getWatch().look(appId);

@@ -73,6 +73,8 @@ export interface HerokuApi {
   fetchAccount(signal: AbortSignal): Promise<string>;
   /** Calls that are left; a call that does not count itself. */
   fetchRemaining(signal: AbortSignal): Promise<number | null>;
+  /** How many more calls the platform allows, by its newest answer; `null`: none has said so. */
+  readonly remaining: number | null;
   /** Safe to repeat. */
   close(): void;
 }
@@ -126,6 +128,9 @@ export function createHerokuApi(deps: HerokuApiDeps): HerokuApi {
     },
     ...writesOf(send),
     ...accountOf(send),
+    get remaining() {
+      return api.remaining;
+    },
     close: () => api.close(),
   };
 }

@@ -76,6 +76,7 @@ export function createHerokuProvider(deps: HerokuApiDeps): Provider {
     isDownAnswer: (status, header, id) =>
       isDownPage(status, header, id !== undefined && isSurelyUp(context, id)),
     check: (signal) => check(context, signal),
+    quotaLeft: () => api.remaining,
     async close() {
       api.close();
     },

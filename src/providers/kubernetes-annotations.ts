@@ -3,13 +3,18 @@
 import type { Settings } from "../config.ts";
 import {
   idleMinutesLabel,
+  ignoreLabel,
   keyLabel,
   keysLabel,
   type LabelReader,
   pathLabel,
+  quietMinutesLabel,
   shownLabel,
+  sleepSettingsOf,
+  sleepWindowsLabel,
   wakeTimeoutLabel,
   wholeNumberLabel,
+  windowsLabel,
 } from "./label-values.ts";
 
 /** Every label and annotation of ours begins with it. */
@@ -56,6 +61,12 @@ const READERS = {
   health: pathLabel(),
   "wake-timeout": wakeTimeoutLabel(),
   "linked-apps": keysLabel(),
+  "wake-ignore": ignoreLabel(),
+  "keep-awake": windowsLabel(),
+  "force-sleep": sleepWindowsLabel(),
+  busy: pathLabel(),
+  "keep-awake-header-max": quietMinutesLabel(),
+  "websocket-max-quiet-time": quietMinutesLabel(),
   service: serviceName(),
   port: port(),
   replicas: wholeNumberLabel(1, REPLICAS_MAX),
@@ -92,6 +103,15 @@ export function readMarks(labels: Texts, annotations: Texts): Marks {
       health: get("health", READERS.health),
       wakeTimeoutSeconds: get("wake-timeout", READERS["wake-timeout"]),
       linkedApps: get("linked-apps", READERS["linked-apps"]),
+      ignore: get("wake-ignore", READERS["wake-ignore"]),
+      keepAwake: get("keep-awake", READERS["keep-awake"]),
+      forceSleep: get("force-sleep", READERS["force-sleep"]),
+      busyUrl: get("busy", READERS.busy),
+      keepAwakeHeaderMaxMinutes: get("keep-awake-header-max", READERS["keep-awake-header-max"]),
+      websocketMaxQuietMinutes: get(
+        "websocket-max-quiet-time",
+        READERS["websocket-max-quiet-time"],
+      ),
     }),
     service: get("service", READERS.service) ?? null,
     port: get("port", READERS.port) ?? null,
@@ -113,6 +133,7 @@ function settingsOf(
 ): Settings {
   const { maxIdleMinutes, health, wakeTimeoutSeconds, linkedApps } = given;
   return {
+    ...sleepSettingsOf(given),
     ...(maxIdleMinutes !== undefined && { maxIdleMinutes }),
     ...(health !== undefined && { health }),
     ...(wakeTimeoutSeconds !== undefined && { wakeTimeoutSeconds }),

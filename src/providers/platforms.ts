@@ -26,6 +26,8 @@ export interface PlatformDeps {
   readonly random: () => number;
   readonly log: Log;
   readonly fetch: PlatformFetch;
+  /** For apps themselves, which are no API. Left out: the same. */
+  readonly probe?: PlatformFetch;
 }
 
 /** Whether a provider is one of a platform. */

@@ -68,6 +68,7 @@ export function createRenderProvider(deps: RenderDeps): Provider {
     },
     isDownAnswer,
     check: (signal) => check(context, signal),
+    quotaLeft: () => api.remaining,
     async close() {
       api.close();
     },
