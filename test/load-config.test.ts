@@ -116,6 +116,47 @@ test("config: an app's DATABASE_URL of any kind is its own, unless events go the
   expect(JSON.stringify([...given])).not.toContain("cret");
 });
 
+test("config: a redis registry needs a URL, under either name, and nothing of it is shown", () => {
+  using there = folder();
+  const type = { REGISTRY_TYPE: "redis" };
+  const allowed = "a URL such as redis://user:password@host:6379, rediss:// for TLS, unix:/path";
+  expect(problemsOf(there.path, type)).toEqual([
+    expect.stringContaining(
+      `REGISTRY_REDIS_URL (or REDIS_URL) is required with REGISTRY_TYPE=redis: set it to ${allowed}`,
+    ),
+  ]);
+  const wrong = {
+    "mysql://me:s3cret@db/x": "it is one of another kind",
+    "redis://me:s3cret@a,b": "several hosts need redis+sentinel:// or redis+cluster://",
+    "rediss://me:s3cret@a?ca=gone.pem": `${there.path}/gone.pem, must be a file that exists`,
+  };
+  for (const [url, why] of Object.entries(wrong)) {
+    const [problem = "", ...others] = problemsOf(there.path, { ...type, REDIS_URL: url });
+    expect(problem).toStartWith("REGISTRY_REDIS_URL (or REDIS_URL)");
+    expect(problem).toContain(why);
+    expect(problem).not.toContain("cret");
+    expect(others).toEqual([]);
+  }
+});
+
+test("config: where the registry is shared, and under which name", () => {
+  using there = folder({ "ca.pem": "" });
+  const REGISTRY_REDIS_URL = "rediss://me:s3%2Fcret@db/2?ca=ca.pem";
+  const shared = { REGISTRY_TYPE: "redis", INSTANCE_NAME: "Blue", REGISTRY_REDIS_URL };
+  const { config, given, warnings } = usable(there.path, shared);
+  expect(config).toMatchObject({
+    registryType: "redis",
+    registryRedis: { shown: "db:6379, database 2", password: "s3/cret" },
+    instanceName: "blue",
+    eventsStoreType: "sqlite",
+  });
+  expect(config.registryRedis?.tls?.caFile).toBe(`${there.path}/ca.pem`);
+  expect([warnings, JSON.stringify([...given]).includes("cret")]).toEqual([[], false]);
+  expect(config.childEnvironment.REGISTRY_REDIS_URL).toBeUndefined();
+  const { config: own } = usable(there.path, { REDIS_URL: "no URL, but an app's" });
+  expect([own.registryRedis, own.instanceName]).toEqual([null, "default"]);
+});
+
 test("config: problems of flags, environment, .env and file come together", () => {
   using there = folder({
     "paastis.yml": "ruls: []\nfoo: 1\n",

@@ -16,7 +16,8 @@ interface Status {
 
 function start(first: SwitchTarget, env: Record<string, string>, folder = makeFolder()) {
   const config = "rules: []\n";
-  const fixed = { INITIAL_TARGET_PORT: String(first.port), ADMIN_TOKEN: TOKEN };
+  const access = { ADMIN_TOKEN: TOKEN, ADMIN_RATE_LIMIT: "1000" };
+  const fixed = { INITIAL_TARGET_PORT: String(first.port), ...access };
   return startPaastis({ config, folder, env: { ...fixed, ...env } });
 }
 

@@ -19,6 +19,8 @@ export interface ScriptedHandler extends RequestHandler {
   /** Exchanges handed back although they were back already. */
   readonly doubles: number;
   readonly abandoned: number;
+  /** Connections that are open, hold nothing, and may speak again. */
+  readonly rested: ReadonlySet<Exchange>;
   readonly heads: readonly RequestHead[];
   readonly answers: readonly number[];
   readonly failures: readonly ForwardFailure[];
@@ -47,6 +49,7 @@ export interface Script {
 /** @param origin where requests go when the script says nothing else */
 export function createScriptedHandler(origin: string, script: Script = {}): ScriptedHandler {
   const out = new Set<Exchange>();
+  const rested = new Set<Exchange>();
   const state = { doubles: 0, abandoned: 0 };
   const heads: RequestHead[] = [];
   const answers: number[] = [];
@@ -66,6 +69,7 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
     get abandoned() {
       return state.abandoned;
     },
+    rested,
     heads,
     answers,
     failures,
@@ -77,6 +81,11 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
         head,
         admittedMs: 0,
         failures: failures.length,
+        ignored: null,
+        status: 0,
+        sentBytes: 0,
+        receivedBytes: 0,
+        requestId: null,
       };
       out.add(exchange);
       return exchange;
@@ -106,6 +115,15 @@ export function createScriptedHandler(origin: string, script: Script = {}): Scri
       return script.failed?.(failure, exchange) ?? textAnswer(502, failure.kind);
     },
     release: back,
+    rest(exchange) {
+      back(exchange);
+      rested.add(exchange);
+    },
+    closed: (exchange) => void rested.delete(exchange),
+    resume(exchange) {
+      rested.delete(exchange);
+      out.add(exchange);
+    },
     refuse: (code, why) => textAnswer(ANSWER_CODES[code].status, `${code}: ${why}`).answer,
   };
   return handler;
@@ -132,18 +150,29 @@ function appOf(policy: Partial<Policy>): App {
       tlsVerify: true,
       tlsCa: null,
       ignored: false,
+      ignore: null,
+      keepAwake: null,
+      forceSleep: null,
+      busyUrl: null,
+      keepAwakeHeaderMaxMs: null,
+      websocketMaxQuietMs: null,
+      hooks: null,
       ...policy,
     },
     state: { kind: "unknown", sinceMs: 0 },
     fence: 0,
     snapshot: null,
     lastTarget: null,
+    runsAt: null,
     leases: 0,
+    leasesElsewhere: 0,
     waiting: 0,
     idleSinceMs: 0,
     lastUsedMs: null,
     wakeHistoryMs: [],
     pause: null,
+    keepAwake: null,
+    ownWord: null,
     traffic: createTraffic(),
     links: [],
     linkedFrom: [],

@@ -32,6 +32,7 @@ export function createStubProvider(
     readonly listsDeclaredApps?: boolean;
     readonly listHasState?: boolean;
     readonly isRestartedByOthers?: boolean;
+    readonly runsApps?: boolean;
     readonly isDownAnswer?: Provider["isDownAnswer"];
   } = {},
 ): StubProvider {
@@ -79,6 +80,7 @@ export function createStubProvider(
       sleepTimeoutMs: 10_000,
       sleepAfterFailedWake,
       isRestartedByOthers,
+      ...(options.runsApps === true && { runsApps: true }),
     },
     up,
     ids,

@@ -49,7 +49,13 @@ export function versionedApp(settings: readonly string[] = []): VersionedApp {
       startPaastis({
         folder,
         config,
-        env: { ADMIN_TOKEN: TOKEN, DEFAULT_APP: "shop", DRAIN_MS: "5000", ...env },
+        env: {
+          ADMIN_TOKEN: TOKEN,
+          ADMIN_RATE_LIMIT: "1000",
+          DEFAULT_APP: "shop",
+          DRAIN_MS: "5000",
+          ...env,
+        },
       }),
   };
 }
