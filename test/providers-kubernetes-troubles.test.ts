@@ -645,7 +645,7 @@ describe.concurrent("kubernetes writes", () => {
       const beganMs = clock.now();
       expect(await waking).toMatchObject({ done: false });
       // And what a busy machine adds, on which ten seconds are one.
-      expect(clock.now() - beganMs).toBeLessThan(5_000);
+      expect(clock.now() - beganMs).toBeLessThan(12_000);
       expect(app.replicas).toBe(1);
       expect(fake.violations).toEqual([]);
     },
