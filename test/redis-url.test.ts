@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { parseRedisUrl } from "../src/redis/redis-url.ts";
 
 function addressOf(url: string) {
-  const parsed = parseRedisUrl(url, (path) => `/work/${path}`);
+  const parsed = parseRedisUrl(url, (path) => `/folder/${path}`);
   if (!parsed.ok) throw new Error(parsed.why);
   return parsed.value;
 }
@@ -44,9 +44,9 @@ test.each([
     "rediss://localhost?ca=ca.pem&cert=c&key=k&servername=redis.test",
     {
       tls: {
-        caFile: "/work/ca.pem",
-        certFile: "/work/c",
-        keyFile: "/work/k",
+        caFile: "/folder/ca.pem",
+        certFile: "/folder/c",
+        keyFile: "/folder/k",
         serverName: "redis.test",
         verifies: true,
       },
