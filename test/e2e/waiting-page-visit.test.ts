@@ -181,7 +181,7 @@ describe.skipIf(CHROMIUM === null)("a theme", () => {
     write("waiting", "<p>Acme</p>{{progress}}");
     write("error", "<p>Acme</p>{{problem}}");
     await using paastis = await startPaastis({
-      config: `apps:\n${app("shop", VISITED, { READY_AFTER_MS: "700" })}${app("docs", "sleep 100")}`,
+      config: `apps:\n${app("shop", VISITED, { READY_AFTER_MS: "4000" })}${app("docs", "sleep 100")}`,
       env: { HOLD_GRACE_MS: "0", WAITING_PAGE_DIR: "theme" },
       folder,
     });
