@@ -152,17 +152,6 @@ export function isForeign(context: LifecycleContext, app: App): boolean {
   return wake === null && sleep === null && claim === null && isInTransit(app.state);
 }
 
-/** Longer than an instance that is gone goes unnoticed, ms. */
-const UNHEARD_MS = 15_000;
-
-/** Whether another instance should long have said what has become of what it was about to do. */
-export function isUnheardOf(context: LifecycleContext, app: App): boolean {
-  if (!isForeign(context, app)) return false;
-  const { wakeTimeoutMs, sleepTimeoutMs } = context.providerOf(app).capabilities;
-  const limitMs = Math.max(wakeTimeoutMs, app.policy.wakeTimeoutMs ?? 0, sleepTimeoutMs);
-  return context.clock.now() - app.state.sinceMs > limitMs + UNHEARD_MS;
-}
-
 /** An earlier run has ended in the middle of something. */
 export function recallHalfDone(context: LifecycleContext, app: App, halfDone: HalfDone): void {
   if (app.state.kind === "unknown") runOf(context, app).halfDone = halfDone;

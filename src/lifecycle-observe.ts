@@ -4,7 +4,6 @@ import type { App, AppState, Target } from "./app.ts";
 import { addressOf, isInTransit } from "./app.ts";
 import type { Cause } from "./events.ts";
 import { blockedBecause } from "./last-word.ts";
-import { isUnheardOf } from "./lifecycle-adopt.ts";
 import { runsElsewhere, speaksFor } from "./lifecycle-claim.ts";
 import type { LifecycleContext } from "./lifecycle-context.ts";
 import {
@@ -39,7 +38,6 @@ export function observe(context: LifecycleContext, app: App, seen: Seen): void {
   if (hasEnded(observation) && app.state.kind === "draining") {
     cancelDrain(context, app, "it has ended by itself");
   }
-  if (isUnheardOf(context, app)) apply(context, app, { kind: "told", as: "unknown" });
   if (isInTransit(app.state)) return;
   // Its address is all that the list knows of such an app: that it answers must be seen by a wake.
   if (app.sleepsByItself && app.state.kind === "failed") return;

@@ -209,14 +209,15 @@ const LOOK_EVERY_MS = 3_000;
  * What was told may have been the last word of an instance that is gone, or the end of it may have been missed: then nobody
  * would ever say what came of it. Whoever could change the app now asks its platform.
  */
-function lookForEnds({ clock, table, lifecycle, ...context }: Context): void {
+function lookForEnds(context: Context): void {
+  const { clock, table, lifecycle, lookedMs: looks } = context;
   const nowMs = clock.now();
   for (const app of table.known()) {
     const { sinceMs } = app.state;
-    const lookedMs = Math.max(sinceMs, context.lookedMs.get(app) ?? 0);
+    const lookedMs = Math.max(sinceMs, looks.get(app) ?? 0);
     if (!lifecycle.isForeign(app) || nowMs - lookedMs < LOOK_EVERY_MS) continue;
-    context.lookedMs.set(app, nowMs);
-    void lookForEnd({ clock, table, lifecycle, ...context }, app);
+    looks.set(app, nowMs);
+    void lookForEnd(context, app);
   }
 }
 

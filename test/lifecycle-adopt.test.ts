@@ -133,18 +133,6 @@ describe("what another instance has done", () => {
     expect(app.state.kind).toBe("waking");
   });
 
-  test("what another instance never told the end of is found out by a look, in time", async () => {
-    const { world, app } = instanceWith();
-    world.core.lifecycle.adopt(app, storedElsewhere(app, { phase: "waking" }));
-    const observation = { phase: "awake", target: sampleTarget("shop") } as const;
-    await world.clock.advance(20_000);
-    world.core.lifecycle.observe(app, { observation });
-    expect(app.state.kind).toBe("waking");
-    await world.clock.advance(20_000);
-    world.core.lifecycle.observe(app, { observation });
-    expect(app.state.kind).toBe("awake");
-  });
-
   test("what an instance that is gone was about to do is unknown, and the next request finds out", async () => {
     const instance = instanceWith();
     const { world, app } = instance;

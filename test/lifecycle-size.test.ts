@@ -46,7 +46,7 @@ test("size: the same again is not stored again", async () => {
 test("size: a look that a wake or a sleep has overtaken changes nothing", () => {
   for (const kind of ["waking", "stopping"] as const) {
     const world = createSmallWorld();
-    const state = { kind, sinceMs: world.clock.now(), fence: 1 } as const;
+    const state = { kind, sinceMs: 0, fence: 1 } as const;
     const app = world.add("shop", { state, snapshot: sizeOf(2) });
     world.core.lifecycle.observe(app, { observation: running(7) });
     expect(app.snapshot).toEqual(sizeOf(2));
