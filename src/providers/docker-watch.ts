@@ -24,24 +24,35 @@ export interface DockerWatch {
 
 type Heard = "heard" | "perhaps-missed";
 
+/** How an app was told of. */
+interface Told {
+  readonly phase: Observation["phase"];
+  readonly text: string;
+  /** How often it had been woken or stopped by then. */
+  readonly turns: number;
+}
+
 interface WatchState {
   readonly watchers: Set<Watcher>;
   /** Apps that are to be looked at; whether something was heard of them, or may only have been missed. */
   readonly dirty: Map<string, Heard>;
   /** How each app was when watchers last heard of it. */
-  readonly told: Map<string, string>;
+  readonly told: Map<string, Told>;
   /** Ends the stream; `null`: there is none. */
   running: AbortController | null;
   /** A look is due, or under way. */
   isLooking: boolean;
+  /** Looks in a row that have failed. */
+  failedLooks: number;
   /** Timers that are set. */
   readonly timers: Set<CancelTimer>;
 }
 
 /** How long to gather what happens before it is looked at, ms: one thing shows as several events. */
 const GATHER_MS = 5;
-/** Pause before what could not be looked at is tried again, ms. */
-const LOOK_AGAIN_MS = 5_000;
+/** Pause before what could not be looked at is tried again, ms: doubles. An engine that is restarted is soon back. */
+const LOOK_AGAIN_FIRST_MS = 250;
+const LOOK_AGAIN_LAST_MS = 5_000;
 /** Between the wishes for lists after an app was missing in one, ms: longer than from a wish to its list. */
 const MISSING_AGAIN_MS = 600;
 /** How long a look at what has happened may take, ms. */
@@ -55,6 +66,7 @@ export function createWatch(getContext: () => DockerContext): DockerWatch {
     told: new Map(),
     running: null,
     isLooking: false,
+    failedLooks: 0,
     timers: new Set(),
   };
   const stop = () => {
@@ -93,8 +105,15 @@ export function createWatch(getContext: () => DockerContext): DockerWatch {
       }
     },
     listed(observations) {
+      const context = getContext();
+      const before = new Map(state.told);
       state.told.clear();
-      for (const [id, observation] of observations) state.told.set(id, textOf(observation));
+      for (const [id, observation] of observations) {
+        const known = before.get(id);
+        // Who waits for it hears nothing of lists.
+        const isAwaited = known !== undefined && isComing(context, known, id);
+        state.told.set(id, isAwaited ? known : toldOf(context, id, observation));
+      }
     },
     close() {
       state.watchers.clear();
@@ -112,10 +131,12 @@ async function follow(
   await followEvents(context, {
     signal,
     onOpen(isSteady) {
+      const appIds = context.memory.appIds();
+      // Somebody waits for those: that they are down again is news, whatever a list says of it meanwhile.
+      const coming = appIds.filter((id) => isComing(context, state.told.get(id), id));
+      lookSoon(context, state, { appIds: coming, heard: "heard" });
       // What happened before is read. Streams that end at once must not cost a look at each container every time.
-      if (isSteady) {
-        lookSoon(context, state, { appIds: context.memory.appIds(), heard: "perhaps-missed" });
-      }
+      if (isSteady) lookSoon(context, state, { appIds, heard: "perhaps-missed" });
       listAgain(state);
     },
     onEvent: (event) => onEvent(context, state, event),
@@ -191,8 +212,10 @@ async function lookNow(
   try {
     if (due.length > 0 && !signal.aborted)
       await lookAt(context, state, { due, signal: limit.signal });
+    state.failedLooks = 0;
   } catch (error) {
-    nextMs = LOOK_AGAIN_MS;
+    nextMs = Math.min(LOOK_AGAIN_LAST_MS, LOOK_AGAIN_FIRST_MS * 2 ** state.failedLooks);
+    state.failedLooks += 1;
     const reason = messageOf(error);
     if (!signal.aborted) {
       context.log.debug({ provider: "docker", reason }, "changes could not be looked at");
@@ -224,7 +247,7 @@ async function lookAt(
     // What a wake or a sleep has changed since is looked at again.
     const isOvertaken = turns.isBusy(id) || turns.count(id) !== before.get(id);
     if (isOvertaken) state.dirty.set(id, "heard");
-    else tell(state, { id, observation, heard });
+    else tell(context, state, { id, observation, heard });
   }
 }
 
@@ -235,12 +258,16 @@ const GONE: Observation = {
 };
 
 function tell(
+  context: DockerContext,
   state: WatchState,
   { id, observation, heard }: Notice & { readonly heard: Heard },
 ): void {
-  const text = textOf(observation);
-  if (heard === "perhaps-missed" && state.told.get(id) === text) return;
-  state.told.set(id, text);
+  const now = toldOf(context, id, observation);
+  const before = state.told.get(id);
+  // Who has had it woken or stopped since takes it for another: being as it was is news then.
+  const isKnown = before?.text === now.text && before.turns === now.turns;
+  if (heard === "perhaps-missed" && isKnown) return;
+  state.told.set(id, now);
   for (const watcher of state.watchers) watcher.notice({ id, observation });
 }
 
@@ -248,6 +275,12 @@ function listAgain(state: WatchState): void {
   for (const watcher of state.watchers) watcher.listAgain();
 }
 
-function textOf({ phase, target, reason }: Observation): string {
-  return JSON.stringify([phase, target, reason]);
+function toldOf({ turns }: DockerContext, id: string, observation: Observation): Told {
+  const { phase, target, reason } = observation;
+  return { phase, text: JSON.stringify([phase, target, reason]), turns: turns.count(id) };
+}
+
+/** Whether it boots, as far as watchers know, or was woken or stopped since they last heard of it. */
+function isComing({ turns }: DockerContext, told: Told | undefined, id: string): boolean {
+  return told?.phase === "waking" || told?.turns !== turns.count(id);
 }
