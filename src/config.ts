@@ -387,8 +387,9 @@ export interface Config extends Accounts {
     /** Addresses and CIDRs whose own `X-Forwarded-*` are believed. */
     readonly trustedProxies: readonly string[];
   };
-  /** How long requests in flight may take to finish when the program is told to stop. */
+  /** How long what is in flight may take when the program stops, and when another process takes its place. */
   readonly shutdownTimeoutMs: number;
+  readonly restartTimeoutMs: number;
   /** The `paastis.yml` that was read, absolute; `null` when there is none. */
   readonly file: string | null;
   readonly apps: AppsConfig;

@@ -16,6 +16,7 @@ import type { AdminConfig, Config, HoldLimits } from "./config.ts";
 import { createDoubts } from "./doubts.ts";
 import { createEarlyRequests, type EarlyRequests } from "./early-requests.ts";
 import type { RequestHandler } from "./engines/engine.ts";
+import type { AnswerCode } from "./errors.ts";
 import type { EventBus } from "./events.ts";
 import { createFailureReferences } from "./failure-references.ts";
 import type { DownAnswer, Probe } from "./health.ts";
@@ -87,6 +88,8 @@ export interface Core {
   readonly reconciler: Reconciler;
   readonly sweeper: Sweeper;
   readonly sweeps: SweepCounts;
+  /** Answers to requests that led to no app, by code. */
+  readonly strays: ReadonlyMap<AnswerCode, number>;
   readonly gate: Gate;
   readonly handler: RequestHandler;
   /**
@@ -110,8 +113,10 @@ export function createCore(deps: CoreDeps): Core {
   const downAnswerOf = (app: App) => providerOf(app).isDownAnswer ?? null;
   const peers = deps.peers ?? noPeers("alone");
   const scheduleAt = createSchedules();
+  const references = createFailureReferences(deps.events);
   const lifecycle = createLifecycle({
     ...deps,
+    referenceOf: references.of,
     hooks: busyHooks(deps),
     peers,
     activity,
@@ -139,10 +144,10 @@ export function createCore(deps: CoreDeps): Core {
   const whyNotOurs = (app: App) => whyLeftToOthers(app, peers, providerOf(app));
   const swept = { table, lifecycle, reconcile: run, troubleOf, providerOf, whyNotOurs, scheduleAt };
   const { sweeper, sweeps } = countedSweeper(createSweeper({ ...deps, ...swept }), clock);
-  const references = createFailureReferences(deps.events);
   const forced = (app: App) => forcedSleep(app, { scheduleAt, wallMs: clock.wallMs() });
   const gate = createGate({ ...deps, lifecycle, activity, references, forcedSleep: forced });
   const early = createEarlyRequests(clock, deps.hold);
+  const strays = new Map<AnswerCode, number>();
   const isReady = () => !deps.isStopping() && completeness() !== "starting";
   const handler = createServer({
     ...deps,
@@ -152,13 +157,14 @@ export function createCore(deps: CoreDeps): Core {
     admin: adminEntry(deps, { table, reconciler, isReady }),
     verboseErrors: deps.verboseErrors === true,
     answers: createAnswers(deps.theme ?? OWN_LOOK),
+    strays,
   });
   const endNotices = watch(providers, { table, lifecycle, reconciler });
   const unwatch = () => {
     endNotices();
     reconciler.close();
   };
-  const parts = { table, activity, lifecycle, reconciler, sweeper, sweeps };
+  const parts = { table, activity, lifecycle, reconciler, sweeper, sweeps, strays };
   return {
     ...parts,
     handler: deps.logsRequests === true ? withAccessLog({ ...deps, handler }) : handler,

@@ -226,6 +226,7 @@ export type FailureCode =
   | "certificate_invalid"
   | "config_invalid"
   | "data_dir_in_use"
+  | "restart_failed"
   | "listen_failed"
   | "usage";
 

@@ -82,6 +82,7 @@ function createSwitch(): { readonly signals: Signals; readonly tell: () => void 
     isToldToStop: () => count > 0,
     // The file is watched: nobody has to say that it changed.
     onHangup: () => () => undefined,
+    onRestart: () => () => undefined,
     end: () => undefined,
   };
   const tell = () => {

@@ -19,6 +19,7 @@ import { type AppsReading, parsePaastisYml } from "./paastis-yml.ts";
 import { type PageReading, readPages } from "./page-config.ts";
 import { accountProblems, accountsOf } from "./platform-config.ts";
 import { registryConfigOf, registryProblems } from "./registry-config.ts";
+import { PREDECESSOR_VARIABLE } from "./restart/messages.ts";
 import { RUNTIME_VARIABLES } from "./runtime-variables.ts";
 import { SERVICE_VARIABLES, serviceManagerOf } from "./service-notify.ts";
 import { soleAppOf, switchConfigOf, switchProblems, withSoleApp } from "./switch-config.ts";
@@ -115,6 +116,9 @@ export function configInvalid(problems: readonly string[]): PaastisError {
 /** What the command line sends to a running Paastis: no app's business. */
 const OPERATOR_TOKEN = "PAASTIS_TOKEN";
 
+/** What is said to this process alone. */
+const OWN_VARIABLES = [...SERVICE_VARIABLES, OPERATOR_TOKEN, PREDECESSOR_VARIABLE];
+
 /**
  * What child processes get: everything but our own variables and those meant for our runtime or this process.
  * @param hidden names of variables that others know too, and that are ours alone this time
@@ -123,7 +127,7 @@ export function childEnvironmentOf(
   environment: Environment,
   hidden: readonly string[] = [],
 ): Record<string, string> {
-  const ours = new Set([...privateNames(), ...SERVICE_VARIABLES, OPERATOR_TOKEN, ...hidden]);
+  const ours = new Set([...privateNames(), ...OWN_VARIABLES, ...hidden]);
   const child: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || ours.has(name) || Object.hasOwn(RUNTIME_VARIABLES, name)) continue;
@@ -262,6 +266,7 @@ function toConfig(
       trustedProxies: values.trustedProxies,
     },
     shutdownTimeoutMs: values.shutdownTimeoutMs,
+    restartTimeoutMs: values.restartTimeoutMs,
     file: found.reading.found ? found.file.path : null,
     apps,
     service: serviceManagerOf(sources.environment, process.pid),

@@ -5,7 +5,7 @@ import { type AdminListener, listenForAdmin } from "./admin/listen.ts";
 import { createWithoutSecrets } from "./admin/own-secrets.ts";
 import { createTokenCheck } from "./admin/secret.ts";
 import { sayStartToken } from "./admin/start-token.ts";
-import type { App } from "./app.ts";
+import { type App, addressOf } from "./app.ts";
 import type { Clock } from "./clock.ts";
 import type { AdminConfig, AppsConfig, Config } from "./config.ts";
 import type { Core } from "./core.ts";
@@ -24,6 +24,7 @@ import { storesState } from "./stores-state.ts";
 import type { SwitchFiles } from "./switch-files.ts";
 import { type SwitchPolicy, switchPolicyFor } from "./switch-policy.ts";
 import { createSwitchboard, type Switchboard } from "./switchboard.ts";
+import type { Webhooks } from "./webhooks.ts";
 
 /** Everything about switches that a running program has. */
 export interface Switching {
@@ -63,6 +64,8 @@ export interface SwitchingDeps {
   readonly providers: readonly Provider[];
   /** Counts their calls. */
   readonly calls: ProviderCalls;
+  /** Tells others of events. Left out: nothing is said of it. */
+  readonly webhooks?: Pick<Webhooks, "state">;
   /** What `paastis.yml` says now. */
   readonly live: { readonly apps: AppsConfig };
   /** Variables that have a value, by the name it was given by; secrets without their value. */
@@ -96,7 +99,10 @@ export function createSwitching(deps: SwitchingDeps): Switching {
     const { createAdminApp } = await import("./admin/app.ts");
     return createAdminApp({
       access: { isReady: core.isReady, isToken: createTokenCheck(files.admin) },
-      aboutApps: { ...deps, switchboard: board, watch, stopping: stopping.signal },
+      aboutApps: {
+        ...{ ...deps, switchboard: board, watch, stopping: stopping.signal },
+        carried: (app, target) => engine?.carrier.carried(app, addressOf(target)) ?? null,
+      },
       switchboard: board,
       apps: () => core.table.all(),
       findApp: (key) => core.table.byKey(key),
@@ -109,6 +115,7 @@ export function createSwitching(deps: SwitchingDeps): Switching {
       upstreamSockets: () => (config.insight.showsUpstream ? (engine?.upstreamSockets ?? 0) : null),
       stores,
       prometheus: metrics.answer,
+      ...(deps.webhooks !== undefined && { webhooks: deps.webhooks.state }),
       providers: () =>
         config.providers.map((name) => ({ name, trouble: core.reconciler.troubleOf(name) })),
       log,
@@ -126,8 +133,9 @@ export function createSwitching(deps: SwitchingDeps): Switching {
     closeQuiet: (app) => engine?.closeQuiet(app),
     async listen(started) {
       engine = started;
-      listener = await listenAt(files, handle, log);
-      sayStartToken({ admin: files.admin, config, port: started.port, log });
+      listener = await listenAt(files, handle, { clock, log });
+      if (!files.isTokenKnown)
+        sayStartToken({ admin: files.admin, config, port: started.port, log });
     },
     async close() {
       engine = null;
@@ -160,12 +168,12 @@ function watchApps(
 async function listenAt(
   { admin, isSocketNamed }: SwitchFiles,
   handle: (request: Request) => Promise<Response>,
-  log: Log,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<AdminListener | null> {
   const { socketPath } = admin;
   if (socketPath === null) return null;
   try {
-    return await listenForAdmin({ socketPath, handle });
+    return await listenForAdmin({ socketPath, handle, clock });
   } catch (error) {
     if (isSocketNamed) throw error;
     const next = "set ADMIN_UNIX_SOCKET to a path where it can be made";

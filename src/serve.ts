@@ -1,96 +1,59 @@
 /** The composition root: builds everything from a `Config`, starts it, and stops it again. */
 
+import { resolve } from "node:path";
 import type { App, Policy } from "./app.ts";
 import { openCertificates, type WatchedCertificate } from "./certificate.ts";
-import type { Clock } from "./clock.ts";
 import { createSystemClock, keepAlive, sleep } from "./clock.ts";
 import type { AppsConfig, Config } from "./config.ts";
 import { watchConfigFile } from "./config-watch.ts";
-import type { Core } from "./core.ts";
-import { createCore } from "./core.ts";
+import { type Core, createCore } from "./core.ts";
 import { FIRST_LISTS_MS } from "./early-requests.ts";
-import type { Embedding } from "./embedding.ts";
 import type { Engine } from "./engines/engine.ts";
 import { closeQuietAtSleep } from "./engines/quiet-sockets.ts";
 import { explanationOf, messageOf } from "./errors.ts";
 import { logEvents } from "./event-log.ts";
-import type { EventWriter } from "./event-store/event-writer.ts";
 import { createEventWriter } from "./event-store/event-writer.ts";
 import type { EventBus } from "./events.ts";
 import { createEventBus } from "./events.ts";
-import { handOver } from "./hand-over.ts";
 import { createProbe } from "./health.ts";
 import type { HookRunner } from "./hooks.ts";
 import { createHookRunner } from "./hooks.ts";
-import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
 import { createProviderCalls } from "./metrics/provider-calls.ts";
 import { adviseWithoutApps } from "./no-app-yet.ts";
-import { type WatchedTheme, watchTheme } from "./pages/theme-watch.ts";
+import { watchTheme } from "./pages/theme-watch.ts";
 import { createPeerListener, letGoOfStopping } from "./peer-listener.ts";
+import { type Base, close, type Declared, type Program, writeActivity } from "./program.ts";
 import { createProviders } from "./providers/catalogue.ts";
-import type { Provider } from "./providers/provider.ts";
 import { untilReady } from "./redis/until-ready.ts";
+import type { AppRecord } from "./registry/registry.ts";
 import { guardAgainstRejections } from "./rejections.ts";
+import { inherit } from "./restart/inheritance.ts";
+import type { Predecessor } from "./restart/predecessor.ts";
+import { removeForgotten } from "./restart/private-socket.ts";
+import {
+  giveWay,
+  HURRY_MS,
+  type Incumbent,
+  prepareSuccessor,
+  sayOtherPlace,
+} from "./restart/restart.ts";
+import { hearRestarts, type Restarts } from "./restart/restart-signal.ts";
+import type { Image, Successor } from "./restart/successor.ts";
 import { policyFor, resolveLabel, seatRuleFor } from "./rules.ts";
 import { onSchedule } from "./schedule.ts";
-import { attendApps, createSwitching, type Switching } from "./serve-admin.ts";
-import { createServiceNotifier, type ServiceNotifier } from "./service-notify.ts";
-import { listenForSignals } from "./signals.ts";
-import type { Storage } from "./storage.ts";
+import { attendApps, createSwitching } from "./serve-admin.ts";
+import { createServiceNotifier } from "./service-notify.ts";
+import { listenForSignals, type Signals } from "./signals.ts";
 import { openStorage } from "./storage.ts";
 import { openSwitchFiles } from "./switch-files.ts";
-import { createWebhooks, type Webhooks } from "./webhooks.ts";
+import { createWebhooks } from "./webhooks.ts";
 
 /** How often uses of apps are written behind, ms. */
 const ACTIVITY_EVERY_MS = 2000;
 
 /** So long before everything is cut, who still waits for an app is told to come back, ms. */
 const LAST_WORDS_MS = 1000;
-/** What a second signal leaves for answers on their way, ms. */
-const HURRY_MS = 100;
-
-/** What the program was started with, and the tools everything is made of. */
-interface Base {
-  readonly config: Config;
-  /** Reads `paastis.yml` again. */
-  readonly reload: () => AppsConfig;
-  /** Where that file is, or would be; absolute. */
-  readonly watchedFile: string;
-  /** Variables that have a value, by the name it was given by; secrets without their value. */
-  readonly given: ReadonlyMap<string, string>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly isStopping: () => boolean;
-  /** For TLS with clients; `null`: plain HTTP. */
-  readonly certificates: WatchedCertificate | null;
-  /** Tells whoever started this as a service. */
-  readonly service: ServiceNotifier;
-  /** Left out: it is the whole process. */
-  readonly embedding?: Embedding;
-}
-
-/** Declarations by provider and key: asked for every app whenever the file is read. */
-type Declared = ReadonlyMap<string, AppsConfig["apps"][number]>;
-
-/** A running program. */
-interface Program extends Base {
-  /** What `paastis.yml` says now. */
-  apps: AppsConfig;
-  /** The declarations of `apps`, as `byRef` has them; replaced together with it. */
-  declared: Declared;
-  readonly storage: Storage;
-  readonly providers: readonly Provider[];
-  readonly events: EventBus;
-  readonly writer: EventWriter;
-  readonly hooks: HookRunner;
-  readonly webhooks: Webhooks;
-  /** What pages look like; `null`: as Paastis' own. */
-  readonly theme: WatchedTheme | null;
-  readonly core: Core;
-  readonly switching: Switching;
-}
-
 /**
  * Runs until SIGTERM or SIGINT, then stops: no new connections, what is in flight finishes within
  * `SHUTDOWN_TIMEOUT_MS`, everything is stored. A second signal cuts what is left.
@@ -98,25 +61,36 @@ interface Program extends Base {
  * @throws PaastisError `certificate_invalid`, `data_dir_in_use`, `listen_failed`, `config_invalid`
  */
 export async function serve(
-  options: Pick<Base, "config" | "given" | "reload" | "watchedFile" | "embedding">,
+  options: Pick<Base, "config" | "given" | "reload" | "watchedFile" | "embedding"> & {
+    /** How this program is started again. Left out: it is not. */
+    readonly image?: Image;
+    /** Whose place it takes. Left out: nobody's. */
+    readonly predecessor?: Predecessor | null;
+  },
 ): Promise<void> {
   const clock = createSystemClock();
   const log = createLog({ level: options.config.logLevel, stream: process.stdout, clock });
   const signals = options.embedding?.signals ?? listenForSignals();
+  const restarts = hearRestarts(signals);
   const service = await createServiceNotifier({ manager: options.config.service, clock, log });
   const endGuard = options.embedding === undefined ? guardAgainstRejections(log) : () => undefined;
   const letGo = keepAlive();
   let certificates: WatchedCertificate | null = null;
   let program: Program | null = null;
+  let hasGivenWay = false;
   try {
     const { tls } = options.config.listener;
     certificates = tls === null ? null : openCertificates({ ...tls, clock, log });
     const isStopping = signals.isToldToStop;
-    program = await build({ ...options, clock, log, isStopping, certificates, service });
+    const { image = null, predecessor = null } = options;
+    const inheritance =
+      predecessor === null ? null : await inherit(predecessor, resolve(options.config.dataDir));
+    const base = { ...options, clock, log, isStopping, certificates, service, image, inheritance };
+    program = await build(base);
     await restore(program);
-    await run(program, signals);
+    hasGivenWay = await run(program, signals, restarts);
   } finally {
-    if (program !== null) await close(program, signals.toldTwice);
+    if (program !== null && !hasGivenWay) await close(program, signals.toldTwice);
     certificates?.end();
     service.end();
     signals.end();
@@ -135,10 +109,13 @@ async function build(base: Base): Promise<Program> {
   const { dataDir, instanceId } = storage;
   const declarations = () => live.apps.apps;
   const { redis } = storage;
-  const files = await openSwitchFiles(config, { clock, log, dataDir, live, redis });
+  if (base.inheritance === null && dataDir !== null) removeForgotten(dataDir);
+  const startToken = base.inheritance?.estate.startToken ?? null;
+  const files = await openSwitchFiles(config, { clock, log, dataDir, live, redis, startToken });
   const activeOf = (key: string) => switching.board.activeOf(key);
   const tools = { clock, random, log, calls: createProviderCalls() };
-  const deps = { config, declarations, activeOf, dataDir, instanceId, ...tools };
+  const inherited = base.inheritance?.children(instanceId, tools) ?? [];
+  const deps = { config, declarations, activeOf, dataDir, instanceId, inherited, ...tools };
   const providers = [...(base.embedding?.providers ?? []), ...(await createProviders(deps))];
   const events = createEventBus({
     now: clock.wallMs,
@@ -175,7 +152,7 @@ async function build(base: Base): Promise<Program> {
   });
   const switching = createSwitching({
     ...{ ...tools, config, files, events, writer, core, providers, live },
-    ...{ dataDir, given: base.given, peers: storage.peers },
+    ...{ dataDir, given: base.given, peers: storage.peers, webhooks },
     eventStore: storage.events,
   });
   const parts = { storage, providers, events, writer, hooks, webhooks, theme, core, switching };
@@ -211,7 +188,8 @@ function policyOf(
 }
 
 /** Takes up what an earlier run knew, or the other instances do. */
-async function restore({ core, storage, switching, log, clock }: Program): Promise<void> {
+async function restore(program: Program): Promise<void> {
+  const { core, storage, switching, inheritance, log, clock } = program;
   if (storage.redis !== null) await untilReady(storage.redis, clock, FIRST_ANSWER_MS);
   const { records, unreadable } = await storage.loadFirst();
   for (const { what, why } of unreadable) {
@@ -222,7 +200,22 @@ async function restore({ core, storage, switching, log, clock }: Program): Promi
   const { askSoon } = core.reconciler;
   const { resync: onResync, closeQuiet: onLetGo } = switching;
   const deps = { ...core, ...storage, askSoon, onResync, onLetGo, clock, log };
-  await storage.peers.join(createPeerListener(deps));
+  const listener = createPeerListener(deps);
+  inheritance?.heed(listener);
+  await storage.peers.join(listener);
+  if (inheritance !== null) goOnWaking(core, records);
+}
+
+/**
+ * What waited for an app at the process before this one comes here. Its platform may say that it is up before it answers, so
+ * whoever only notices that would send requests too early.
+ */
+function goOnWaking({ lifecycle, table }: Core, records: readonly AppRecord[]): void {
+  const detail = "the process before this one had begun to wake it";
+  for (const { phase, ref } of records) {
+    const app = phase === "waking" ? table.byRef(ref) : null;
+    if (app !== null) void lifecycle.wake(app, { kind: "start", detail });
+  }
 }
 
 /** So long a start waits for a registry that others keep, ms. */
@@ -234,13 +227,17 @@ async function listFirst({ core, clock }: Program): Promise<void> {
   await Promise.race([listed, sleep(clock, FIRST_LISTS_MS)]);
 }
 
-/** Listens until told to stop, then lets what is in flight finish. */
-async function run(program: Program, signals: ReturnType<typeof listenForSignals>): Promise<void> {
-  const { config, clock, log, core } = program;
+/**
+ * Listens until told to stop, then lets what is in flight finish.
+ * @returns whether another process has taken our place, and all is done
+ */
+async function run(program: Program, signals: Signals, restarts: Restarts): Promise<boolean> {
+  const { config, clock, log, core, inheritance } = program;
   const createEngine = await engineMaker(config.engine);
   const engine = createEngine({
     host: config.host,
-    port: config.port,
+    port: inheritance?.estate.port ?? config.port,
+    ...(inheritance !== null && { inherited: inheritance.listener }),
     handler: core.handler,
     clock,
     log,
@@ -265,25 +262,62 @@ async function run(program: Program, signals: ReturnType<typeof listenForSignals
     watchConfigFile({ file: program.watchedFile, clock, log, onChange: () => reload(program) }),
   ];
   await program.switching.listen(engine);
+  if (inheritance !== null) {
+    sayOtherPlace(config, inheritance.estate, log);
+    inheritance.sayListening();
+  }
   await Promise.race([listFirst(program), signals.toldToStop]);
   if (!program.isStopping()) {
     sayReady(program, engine);
     program.service.ready();
     program.embedding?.onReady(engine.port);
   }
-  await signals.toldToStop;
+  const incumbent = { program, engine, signals, ends };
+  const successor = await untilReplacedOrStopped(incumbent, restarts);
+  if (successor !== null) {
+    await giveWay(incumbent, successor);
+    return true;
+  }
+  await stop(incumbent);
+  return false;
+}
+
+/** Lets what is in flight finish, here and at the process before this one. */
+async function stop({ program, engine, signals, ends }: Incumbent): Promise<void> {
+  const { clock, config, core, inheritance, log } = program;
   program.service.stopping();
   for (const end of ends) end();
   const limit = config.shutdownTimeoutMs;
   log.info({ inFlight: engine.inFlight, limitMs: limit }, "stopping: what is in flight may finish");
+  inheritance?.sayStopping(limit);
   const { refuseHeld } = core.gate;
   const cancelRefusal = clock.after(Math.max(0, limit - LAST_WORDS_MS), refuseHeld);
   const hurry = signals.toldTwice.then(() => {
     refuseHeld();
     return engine.stop(HURRY_MS);
   });
-  await Promise.race([engine.stop(limit), hurry]);
+  const before = inheritance?.listener.over;
+  await Promise.race([Promise.all([engine.stop(limit), before]), hurry]);
   cancelRefusal();
+}
+
+/** @returns who takes our place; `null`: we are told to stop */
+async function untilReplacedOrStopped(
+  incumbent: Incumbent,
+  restarts: Restarts,
+): Promise<Successor | null> {
+  const { signals } = incumbent;
+  const stopped = signals.toldToStop.then(() => null);
+  for (;;) {
+    const next = await Promise.race([restarts.told(), stopped]);
+    if (next === null) return null;
+    const successor = await prepareSuccessor(incumbent);
+    restarts.forget();
+    if (successor === null) continue;
+    if (!signals.isToldToStop()) return successor;
+    successor.kill();
+    return null;
+  }
 }
 
 /** Only the one that is wanted is loaded. */
@@ -325,18 +359,6 @@ function everyActivity(program: Program): () => void {
   return () => cancel();
 }
 
-async function writeActivity({ storage, core, log }: Program): Promise<void> {
-  const uses = core.activity.takeUses();
-  if (uses.length === 0) return;
-  try {
-    await storage.registry.touch(uses);
-  } catch (error) {
-    // Of trouble with the whole registry the log has a line already.
-    const level = storage.peers.state().trouble === null ? "warn" : "debug";
-    log[level]({ reason: messageOf(error) }, "the last uses of apps could not be stored");
-  }
-}
-
 function reload(program: Program): void {
   program.service.reloading();
   readAgain(program);
@@ -361,30 +383,4 @@ function readAgain(program: Program): void {
     { apps: program.apps.apps.length, rules: program.apps.rules.length },
     "paastis.yml read",
   );
-}
-
-/** Ends everything in the order of the arrows: who uses something ends before it. */
-async function close(program: Program, toldTwice: Promise<void>): Promise<void> {
-  const { core, providers, hooks, storage, writer, log } = program;
-  void toldTwice.then(() => hurryUp(providers, log));
-  core.unwatch();
-  program.theme?.end();
-  await program.switching.close();
-  await handOver({ ...program, ...storage, table: core.table });
-  const lifecycle = core.lifecycle.close();
-  await Promise.all(providers.map((provider) => provider.close()));
-  await lifecycle;
-  await hooks.close();
-  await writeActivity(program);
-  await Promise.all([program.webhooks.close(toldTwice), writer.close()]);
-  await storage.close();
-  log.info({}, "stopped");
-}
-
-async function hurryUp(providers: readonly Provider[], log: Log): Promise<void> {
-  try {
-    await Promise.all(providers.map((provider) => provider.hurry?.()));
-  } catch (error) {
-    log.warn({ reason: messageOf(error) }, "could not cut short what is being stopped");
-  }
 }

@@ -55,6 +55,8 @@ export interface ServerDeps {
   /** Clients read why a request could not be forwarded, and where to. */
   readonly verboseErrors: boolean;
   readonly answers: Answers;
+  /** Answers to requests that led to no app, by code; counted here. */
+  readonly strays: Map<AnswerCode, number>;
 }
 
 /** How often one request may be forwarded anew after its target turned out to be down. */
@@ -104,8 +106,15 @@ export function createServer(deps: ServerDeps): RequestHandler {
       deps.activity.resume(app);
       if (app.state.kind === "draining") deps.lifecycle.cancelDrain(app);
     },
-    refuse: (code, why, head) => deps.answers.error({ code, app: null, why, head }),
+    refuse(code, why, head) {
+      noteStray(deps, code);
+      return deps.answers.error({ code, app: null, why, head });
+    },
   };
+}
+
+function noteStray({ strays }: ServerDeps, code: AnswerCode): void {
+  strays.set(code, (strays.get(code) ?? 0) + 1);
 }
 
 /** A lease given back twice is a mistake of an engine's: it must not end what else is under way. */
@@ -202,6 +211,7 @@ function unknownHost(completeness: Completeness, label: string | null): Words {
 }
 
 function say(deps: ServerDeps, head: RequestHead, what: Words & { readonly app?: App }): Decision {
+  if (what.app === undefined) noteStray(deps, what.code);
   const retryAfterMs = RETRY_AFTER_MS[what.code];
   const answer: Answer = deps.answers.error({
     code: what.code,

@@ -18,6 +18,8 @@ export interface ServiceNotifier {
   ready(): void;
   reloading(): void;
   stopping(): void;
+  /** Another process is the service from here on: it feeds the watchdog. */
+  handOn(pid: number): void;
   /** No more signs of life. */
   end(): void;
 }
@@ -79,6 +81,10 @@ export async function createServiceNotifier({
     },
     reloading: () => channel.send(`RELOADING=1\nMONOTONIC_USEC=${channel.monotonicUsec()}`),
     stopping: () => channel.send("STOPPING=1"),
+    handOn(pid) {
+      cancel?.();
+      channel.send(`MAINPID=${pid}`);
+    },
     end: () => cancel?.(),
   };
 }
@@ -87,6 +93,7 @@ const SILENT: ServiceNotifier = {
   ready: () => undefined,
   reloading: () => undefined,
   stopping: () => undefined,
+  handOn: () => undefined,
   end: () => undefined,
 };
 

@@ -1,6 +1,7 @@
 /** What the admin endpoints say about stores and platforms. Pure. */
 
 import type { StoresState } from "./stores-state.ts";
+import type { WebhookState } from "./webhook-queue.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -24,6 +25,20 @@ function storeAnswer(store: StoresState["registry"] | StoresState["events"]): Fi
   const { type, trouble, sinceMs } = store;
   const since = sinceMs === null ? null : new Date(sinceMs).toISOString();
   return { type, reachable: trouble === null, trouble, since };
+}
+
+/** `webhooks` of the same. */
+export function webhooksAnswer(webhooks: readonly WebhookState[]): readonly Fields[] {
+  return webhooks.map(({ webhook, waiting, outcomes, attempts, lastFailure }) => ({
+    webhook,
+    waiting,
+    ...outcomes,
+    attempts,
+    lastFailure:
+      lastFailure === null
+        ? null
+        : { at: new Date(lastFailure.atMs).toISOString(), why: lastFailure.why },
+  }));
 }
 
 /** A provider, and why the latest list of its apps failed; `null`: it did not. */

@@ -27,6 +27,8 @@ export interface SwitchFiles {
   readonly admin: AdminConfig;
   /** Something that other instances have stored may have been missed, or lost. Never throws. */
   readonly resync: () => void;
+  /** The token for this start was that of the process before this one: whoever needs it knows it. */
+  readonly isTokenKnown: boolean;
   /** Somebody said where the socket is to be: it is there, or nowhere. */
   readonly isSocketNamed: boolean;
   /** Nothing is written, and nobody listens, any more. */
@@ -41,6 +43,8 @@ export interface SwitchFilesDeps {
   readonly dataDir: string | null;
   /** What `paastis.yml` says now. */
   readonly live: { readonly apps: AppsConfig };
+  /** The token of the process whose place this one takes. Left out or `null`: there is none. */
+  readonly startToken?: string | null;
   /** What is shared with other instances is there; left out or `null`: there are none. */
   readonly redis?: RedisConnection | null;
 }
@@ -51,9 +55,11 @@ export async function openSwitchFiles(config: Config, deps: SwitchFilesDeps): Pr
   const shared = shareOver(state.store, config, deps);
   const place = await placeSocket(config, deps);
   await shared?.opened;
+  const { startToken = null } = deps;
   return {
     store: shared ?? state.store,
-    admin: { ...withStartToken(config.admin), socketPath: place.socketPath },
+    admin: { ...withStartToken(config.admin, startToken), socketPath: place.socketPath },
+    isTokenKnown: startToken !== null,
     resync: () => shared?.resync(),
     isSocketNamed: config.named.adminSocket,
     async close() {
@@ -65,8 +71,8 @@ export async function openSwitchFiles(config: Config, deps: SwitchFilesDeps): Pr
   };
 }
 
-function withStartToken(admin: AdminConfig): AdminConfig {
-  return admin.token === null ? { ...admin, startToken: newSecret() } : admin;
+function withStartToken(admin: AdminConfig, known: string | null): AdminConfig {
+  return admin.token === null ? { ...admin, startToken: known ?? newSecret() } : admin;
 }
 
 function openState(config: Config, deps: SwitchFilesDeps) {

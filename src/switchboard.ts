@@ -29,6 +29,8 @@ export interface Switchboard {
   checkHealth(app: App): Promise<Desk["health"]>;
   /** Keeps requests from an app, or (`null`) lets them go on. @throws Error when it cannot be stored */
   setPause(app: App, pause: Pause | null, cause: Cause): Promise<void>;
+  /** Whether a switch of it is under way. */
+  isSwitching(app: App): boolean;
   /** Why an app must not be put to sleep now; `null`: it may. */
   whyAwake(app: App): string | null;
   /** Ends all watching; what a switch has begun to store is stored. */
@@ -86,6 +88,8 @@ export function createSwitchboard(deps: SwitchboardDeps): Switchboard {
       const reason = pause?.kind === "maintenance" ? `maintenance ${pause.message}`.trim() : "";
       tell(context, desk, { name: pause === null ? "APP_RESUMED" : "APP_PAUSED", cause, reason });
     },
+    isSwitching: (app) =>
+      context.desks.get(app.key)?.running !== null && context.desks.has(app.key),
     whyAwake(app) {
       const desk = context.desks.get(app.key);
       if (app.pause !== null) return "is paused";

@@ -275,6 +275,12 @@ export const VARIABLES = {
     fallback: 10_000,
     doc: "How long requests under way may take to finish at shutdown, in milliseconds.",
   }),
+  restartTimeoutMs: variable({
+    name: "RESTART_TIMEOUT_MS",
+    parser: milliseconds(0),
+    fallback: 600_000,
+    doc: "How long requests and sockets under way may take to finish when another process has taken over, in milliseconds.",
+  }),
   logLevel: variable<"trace" | "debug" | "info" | "warn" | "error" | "silent">({
     name: "LOGGING_LEVEL",
     aliases: ["LOG_LEVEL"],

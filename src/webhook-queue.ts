@@ -5,8 +5,23 @@ import type { Log } from "./log.ts";
 import { type AttemptDeps, attemptDelivery, type Outcome } from "./webhook-attempt.ts";
 import { WORTH_SENDING_MS, webhookPauseMs } from "./webhook-retry.ts";
 
+/** How deliveries to one receiver have gone since the program started. */
+export interface WebhookState {
+  /** How it is called in the log. */
+  readonly webhook: string;
+  /** Events that wait for their turn, or for another try. */
+  readonly waiting: number;
+  /** Events by what became of them: `dropped` found no room, or were left as the program ended. */
+  readonly outcomes: Readonly<Record<"delivered" | "dropped" | "givenUp" | "refused", number>>;
+  /** Requests that were sent. */
+  readonly attempts: number;
+  /** `null`: it has taken everything. Times in ms since the epoch. */
+  readonly lastFailure: { readonly atMs: number; readonly why: string } | null;
+}
+
 /** Delivers events to one receiver. */
 export interface WebhookQueue {
+  state(): WebhookState;
   /** Takes one in. Never blocks, never throws; where too many wait, the oldest is lost. */
   push(event: PaastisEvent): void;
   /** Tries what waits at once, until `limit` aborts; the rest is lost, and said to be. Never rejects. */
@@ -28,6 +43,9 @@ interface Waiting {
 }
 
 interface State extends WebhookQueueDeps {
+  readonly outcomes: Record<keyof WebhookState["outcomes"], number>;
+  attempts: number;
+  lastFailure: WebhookState["lastFailure"];
   /** Oldest first; the one that is tried is still among them. */
   readonly waiting: Waiting[];
   isTrying: boolean;
@@ -49,6 +67,9 @@ interface State extends WebhookQueueDeps {
 export function createWebhookQueue(deps: WebhookQueueDeps): WebhookQueue {
   const state: State = {
     ...deps,
+    outcomes: { delivered: 0, dropped: 0, givenUp: 0, refused: 0 },
+    attempts: 0,
+    lastFailure: null,
     waiting: [],
     isTrying: false,
     failures: 0,
@@ -58,7 +79,16 @@ export function createWebhookQueue(deps: WebhookQueueDeps): WebhookQueue {
     endPause: null,
     end: new AbortController(),
   };
-  return { push: (event) => push(state, event), close: (limit) => close(state, limit) };
+  return {
+    state: () => stateOf(state),
+    push: (event) => push(state, event),
+    close: (limit) => close(state, limit),
+  };
+}
+
+function stateOf({ address, attempts, lastFailure, outcomes, waiting }: State): WebhookState {
+  const counts = { outcomes: { ...outcomes }, attempts, lastFailure };
+  return { webhook: address.shown, waiting: waiting.length, ...counts };
 }
 
 function push(state: State, event: PaastisEvent): void {
@@ -67,6 +97,7 @@ function push(state: State, event: PaastisEvent): void {
   waiting.push({ event, sinceMs: clock.now() });
   if (waiting.length > waitingMax) {
     waiting.splice(state.isTrying ? 1 : 0, 1);
+    state.outcomes.dropped += 1;
     lose(state, 1, `${waitingMax} wait already: the oldest are dropped`);
   }
   state.working ??= deliverAll(state);
@@ -78,6 +109,7 @@ async function deliverAll(state: State): Promise<void> {
   const { end, random, waiting } = state;
   for (let next = waiting[0]; next !== undefined && !end.signal.aborted; next = waiting[0]) {
     state.isTrying = true;
+    state.attempts += 1;
     const outcome = await attemptDelivery(state, next.event, end.signal);
     state.isTrying = false;
     if (end.signal.aborted && outcome.kind === "again") break;
@@ -115,9 +147,10 @@ function pause(state: State, pauseMs: number, isWished: boolean): Promise<void> 
 
 /** The log hears when it begins to fail, when the reason is another one, and when it works again. */
 function note(state: State, { id, name }: PaastisEvent, outcome: Outcome): void {
-  const { address, log, trouble, waiting } = state;
+  const { address, clock, log, outcomes, trouble, waiting } = state;
   const webhook = address.shown;
   if (outcome.kind === "delivered") {
+    outcomes.delivered += 1;
     if (trouble === null) return;
     state.trouble = null;
     log.info({ webhook, waiting: waiting.length - 1, lost: state.lost }, "a webhook works again");
@@ -125,11 +158,13 @@ function note(state: State, { id, name }: PaastisEvent, outcome: Outcome): void 
     return;
   }
   const { why } = outcome;
+  state.lastFailure = { atMs: clock.wallMs(), why };
   const level = trouble === why ? "debug" : "warn";
   state.trouble = why;
   const fields = { webhook, event: name, delivery: id, reason: why };
   if (outcome.kind === "refused") {
     state.lost += 1;
+    outcomes.refused += 1;
     log[level](fields, "a webhook does not take an event: it is not tried again");
     return;
   }
@@ -144,6 +179,7 @@ function loseOld(state: State): void {
   const young = waiting.findIndex(({ sinceMs }) => sinceMs > oldMs);
   const old = young === -1 ? waiting.length : young;
   waiting.splice(0, old);
+  state.outcomes.givenUp += old;
   if (old > 0) lose(state, old, "it has failed for an hour: what is older is given up");
 }
 
@@ -180,6 +216,7 @@ async function close(state: State, limit: AbortSignal): Promise<void> {
   end.abort(limit.reason);
   const lost = state.lost + waiting.length;
   if (waiting.length === 0) return;
+  state.outcomes.dropped += waiting.length;
   waiting.length = 0;
   const reason = state.trouble ?? "it is too slow";
   log.warn({ webhook: address.shown, reason, lost }, "events for a webhook are lost: we stop");

@@ -7,10 +7,12 @@ import type { Log } from "./log.ts";
 import type { AttemptDeps } from "./webhook-attempt.ts";
 import type { WebhookConfig } from "./webhook-config.ts";
 import { addressesOf } from "./webhook-message.ts";
-import { createWebhookQueue } from "./webhook-queue.ts";
+import { createWebhookQueue, type WebhookState } from "./webhook-queue.ts";
 
 /** Webhooks that listen to the bus. */
 export interface Webhooks {
+  /** Of each URL, in their order. */
+  state(): readonly WebhookState[];
   /**
    * Hears no more; what waits is given three seconds. Never rejects.
    * @param hurry when it is fulfilled, those are over
@@ -42,7 +44,7 @@ const CLOSE_MS = 3000;
  */
 export function createWebhooks(deps: WebhooksDeps): Webhooks {
   const { clock, events, webhooks } = deps;
-  if (webhooks === null) return { close: async () => undefined };
+  if (webhooks === null) return { state: () => [], close: async () => undefined };
   const { secret } = webhooks;
   const wanted: ReadonlySet<EventName> = new Set(webhooks.events);
   const queues = addressesOf(webhooks.urls).map((address) =>
@@ -53,6 +55,7 @@ export function createWebhooks(deps: WebhooksDeps): Webhooks {
     for (const queue of queues) queue.push(event);
   });
   return {
+    state: () => queues.map((queue) => queue.state()),
     async close(hurry) {
       unsubscribe();
       const limit = new AbortController();

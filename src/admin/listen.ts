@@ -2,14 +2,19 @@
 
 import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { type Clock, createSystemClock, sleep } from "../clock.ts";
 import { messageOf, PaastisError } from "../errors.ts";
 import { fitsSocket, SOCKET_BYTES_MAX } from "../socket-path.ts";
 
 const MODE_USER_ONLY = 0o600;
 
+/** So long the end waits for answers that are on their way, and looks so often whether they are; ms. */
+const LAST_ANSWERS_MS = 1_000;
+const LOOK_MS = 10;
+
 /** What listens. */
 export interface AdminListener {
-  /** Ends it, and removes the socket. Safe to repeat. */
+  /** Ends it, once what is being answered is, but soon, and removes the socket. Safe to repeat. */
   close(): Promise<void>;
 }
 
@@ -21,8 +26,10 @@ export async function listenForAdmin(options: {
   /** Absolute. */
   readonly socketPath: string;
   readonly handle: (request: Request) => Promise<Response>;
+  /** Left out: the system's. */
+  readonly clock?: Clock;
 }): Promise<AdminListener> {
-  const { socketPath, handle } = options;
+  const { socketPath, handle, clock = createSystemClock() } = options;
   if (!fitsSocket(socketPath)) {
     throw failure(socketPath, `the path of a socket has at most ${SOCKET_BYTES_MAX} bytes`);
   }
@@ -34,6 +41,8 @@ export async function listenForAdmin(options: {
     chmodSync(socketPath, MODE_USER_ONLY);
     return {
       async close() {
+        const untilMs = clock.now() + LAST_ANSWERS_MS;
+        while (server.pendingRequests > 0 && clock.now() < untilMs) await sleep(clock, LOOK_MS);
         await server.stop(true);
         rmSync(socketPath, { force: true });
       },

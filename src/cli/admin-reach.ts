@@ -74,9 +74,18 @@ export function reachFrom(flags: ReachFlags, given: Given): Reach {
     return { places: [socketPlace(resolve(given.workingDirectory, socket))], ...token };
   }
   if (url !== undefined) return { places: [urlPlace(url, flags.url)], ...token };
-  const dataDir = resolve(given.workingDirectory, filled(here.DATA_DIR) ?? DATA_DIR_DEFAULT);
+  const dataDir = folderIn(here, given);
   const places = [...socketPlaces(here, dataDir, given.workingDirectory), ...portPlaces(here)];
   return { places, ...token };
+}
+
+/** The data folder of the Paastis that would run in this folder; absolute. */
+export function dataDirHere(given: Given): string {
+  return folderIn(variablesHere(given), given);
+}
+
+function folderIn({ DATA_DIR }: Variables, { workingDirectory }: Given): string {
+  return resolve(workingDirectory, filled(DATA_DIR) ?? DATA_DIR_DEFAULT);
 }
 
 const NO_TOKEN = { text: undefined, from: `--token or ${TOKEN_VARIABLE}` };

@@ -20,7 +20,8 @@ const GROUP = "Instances on this machine, run by systemd:";
 const CONTROLS: Readonly<Record<ControlVerb, string>> = {
   start: "start instances, and wait until they are ready",
   stop: "stop instances",
-  restart: "stop instances and start them again",
+  restart:
+    "stop instances and start them again; without a name: replace the Paastis of this folder without a gap",
   enable: "start instances with the machine from now on",
   disable: "no longer start instances with the machine",
 };
@@ -146,8 +147,14 @@ function addViewers({ verb, run, surroundings }: Registering): void {
 function addControls({ verb, run, surroundings }: Registering): void {
   // Its keys are those of a record of ours.
   for (const name of Object.keys(CONTROLS) as ControlVerb[]) {
-    verb(`${name} <names...>`, CONTROLS[name]).action((names: string[], flags: PrefixFlag) =>
+    const names = name === "restart" ? "[names...]" : "<names...>";
+    verb(`${name} ${names}`, CONTROLS[name]).action((names: string[], flags: PrefixFlag) =>
       run(async () => {
+        if (names.length === 0) {
+          const { runRestartHere } = await import("./restart-here.ts");
+          await runRestartHere(surroundings);
+          return 0;
+        }
         const { runControl } = await import("./instance-control.ts");
         return await runControl(name, names, { flags, surroundings });
       }),

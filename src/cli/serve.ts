@@ -12,6 +12,6 @@ export async function runServe(flags: ConfigFlags, surroundings: Surroundings): 
   if (typeof loaded === "number") return loaded;
   // The other verbs need nothing of all that this brings along.
   const { serve } = await import("../serve.ts");
-  await serve(loaded);
+  await serve({ ...loaded, ...surroundings.own });
   return 0;
 }

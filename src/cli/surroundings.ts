@@ -2,8 +2,11 @@
 
 import { messageOf, PaastisError } from "../errors.ts";
 import type { Environment } from "../load-config.ts";
+import { type ConnectedProcess, type Predecessor, predecessorOf } from "../restart/predecessor.ts";
+import type { Image } from "../restart/successor.ts";
 import { codeOf } from "../text-file.ts";
 import { fold } from "./fold.ts";
+import { imageOf } from "./reexec.ts";
 
 /** Handed in, so that verbs can be run in a test. */
 export interface Surroundings {
@@ -15,6 +18,8 @@ export interface Surroundings {
   readonly writeErr: (text: string) => void;
   /** Width of the terminal that shows each; `null`: it goes elsewhere. */
   readonly columns: { readonly out: number | null; readonly err: number | null };
+  /** How this program is started again, and whose place it takes. Left out: that is nobody's business. */
+  readonly own?: { readonly image: Image; readonly predecessor: Predecessor | null };
 }
 
 /** Writes a text for people. */
@@ -35,7 +40,11 @@ interface Output {
 }
 
 /** The part of `process` that is used here. */
-export interface OwnProcess {
+export interface OwnProcess extends ConnectedProcess {
+  readonly pid: number;
+  readonly argv: readonly string[];
+  readonly execArgv: readonly string[];
+  readonly execPath: string;
   readonly env: Environment;
   readonly stdout: Output;
   readonly stderr: Output;
@@ -50,6 +59,9 @@ export interface ProcessSurroundings extends Surroundings {
 
 /** Nothing is touched yet. */
 export function surroundingsOf(self: OwnProcess): ProcessSurroundings {
+  // At once: later the executable may have another name.
+  const image = imageOf(self);
+  const predecessor = predecessorOf(self);
   const pending: Promise<string | null>[] = [];
   const heard = new Set<Output>();
   const writeTo = (stream: Output, text: string) => {
@@ -60,6 +72,7 @@ export function surroundingsOf(self: OwnProcess): ProcessSurroundings {
   };
   return {
     environment: self.env,
+    own: { image, predecessor },
     get workingDirectory() {
       return workingDirectoryOf(self);
     },

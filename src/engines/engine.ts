@@ -78,6 +78,8 @@ export interface Held {
   readonly decision: Promise<Decision>;
   /** The client left. Afterwards `decision` may never settle, and nothing is to be handed back. */
   abandon(): void;
+  /** The same, as another process goes on with the request. Left out: `abandon` will do. */
+  handOn?(): void;
 }
 
 export type Admission = Decision | Held;
@@ -147,11 +149,23 @@ export type RefusalCode = Extract<
   | "version_refused"
 >;
 
+/** What a process listens with whose place another one had: its port stays open all the while. */
+export interface InheritedListener {
+  /** The descriptor that listens on `EngineOptions.port`. */
+  readonly fd: number;
+  /** Where connections come that the other process has had: it reads nothing of them any more. */
+  readonly socketPath: string;
+  /** The other process has no more of them. */
+  readonly over: Promise<unknown>;
+}
+
 /** What every engine is made of. */
 export interface EngineOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Left out: the port is to be opened. */
+  readonly inherited?: InheritedListener;
   readonly handler: RequestHandler;
   readonly clock: Clock;
   readonly log: Log;
@@ -164,6 +178,20 @@ export interface EngineOptions {
   readonly newRequestId: () => string;
   /** Takes from headers what no app may see. Left out: there is nothing of the kind. */
   readonly withoutSecrets?: WithoutSecrets;
+}
+
+/** The end of an engine whose place another process takes, in three steps. */
+export interface Succession {
+  /** What listens, for the other process to inherit. */
+  readonly fd: number;
+  /** From here on no request is begun: what comes, and what waits for its app, waits for the other process. */
+  hold(): void;
+  /**
+   * The other process listens. Takes no more connections; what waits goes to its private socket, as does what comes on
+   * connections that are there, each of which ends with its answer. What is under way may take `graceMs`.
+   * Resolves when all is done.
+   */
+  leave(socketPath: string, graceMs: number): Promise<void>;
 }
 
 /** An engine that listens. */
@@ -179,6 +207,8 @@ export interface Engine {
   readonly closeQuiet: (app: App) => void;
   /** Connections made to targets so far; `null`: the runtime does not say. */
   readonly upstreamSockets: number | null;
+  /** `null`: another process cannot take its place. */
+  readonly succession: Succession | null;
   /**
    * Stops accepting, lets what is under way finish for at most `graceMs`, closes WebSockets with 1001, then
    * cuts what is left. Resolves when all is closed. A second call with a shorter grace hurries the first.

@@ -58,6 +58,7 @@ export function createFetchEngine(options: FetchEngineOptions): Engine {
       return listener.pendingRequests + context.bridges.size;
     },
     carrier: createFetchCarrier(context),
+    succession: null,
     closeQuiet: context.quiet.closeQuiet,
     upstreamSockets: null,
     stop: createStop(context, listener),

@@ -56,6 +56,7 @@ export function createHeadReader<H extends object>(kind: HeadKind<H>): HeadReade
     get pendingBytes() {
       return state.store.length;
     },
+    pending: () => Buffer.from(state.store.bytes?.subarray(0, state.store.length) ?? []),
   };
 }
 

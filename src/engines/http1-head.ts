@@ -71,6 +71,8 @@ export interface HeadReader<H> {
   read(piece: Buffer, from: number): HeadResult<H>;
   /** Bytes taken of a head that is not complete yet; 0 between messages. */
   readonly pendingBytes: number;
+  /** Those bytes: for somebody else to read the head. */
+  pending(): Buffer;
 }
 
 /**

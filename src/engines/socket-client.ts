@@ -11,6 +11,7 @@ import { createRequestHeadReader, type HeadLimits, type Http1RequestHead } from 
 import { bodyReaderOf } from "./socket-body.ts";
 import {
   type ClientConnection,
+  isUnderWay,
   noteSending,
   type SocketContext,
   type Trip,
@@ -25,8 +26,45 @@ import {
 } from "./socket-exchange.ts";
 import type { ClientHandler } from "./socket-listener.ts";
 import { refuseUnread } from "./socket-own-answer.ts";
+import {
+  fromRelayed,
+  readPreface,
+  relayClient,
+  relayedHasEnded,
+  relayedIsOver,
+} from "./socket-relay.ts";
 import { createWire, cutWire, drain, endWire, HOLD, letRead, markOver } from "./socket-writer.ts";
 import { clientHasEnded, clientIsOver, fromClient } from "./tunnel.ts";
+
+/** Connections that come by the process whose place we have taken, until they have said whose they are. */
+export function inheritedHandler(
+  context: SocketContext,
+  onOpen: () => void,
+): ClientHandler<ClientConnection> {
+  const handler = clientHandler(context, onOpen);
+  const headLimits = headLimitsOf(context.limits);
+  const begun = new WeakMap<object, Buffer>();
+  return {
+    ...handler,
+    open: () => undefined,
+    data(socket, bytes) {
+      if (socket.data !== undefined) return handler.data(socket, bytes);
+      const known = begun.get(socket);
+      const all = known === undefined ? bytes : Buffer.concat([known, bytes]);
+      const preface = readPreface(all);
+      if (preface.kind === "invalid") return socket.terminate();
+      if (preface.kind === "incomplete") return void begun.set(socket, Buffer.from(all));
+      begun.delete(socket);
+      socket.data = createClient(context, socket, { headLimits, inherited: preface.address });
+      onOpen();
+      if (preface.rest.length > 0) handler.data(socket, preface.rest);
+    },
+    end(socket) {
+      if (socket.data === undefined) socket.terminate();
+      else handler.end(socket);
+    },
+  };
+}
 
 /** The first line of a request, and how many header lines may follow. */
 const LINE_BYTES_MAX = 16_384;
@@ -47,7 +85,7 @@ export function clientHandler(
   return {
     open(socket) {
       try {
-        socket.data = createClient(context, socket, headLimits);
+        socket.data = createClient(context, socket, { headLimits });
         onOpen();
       } catch (error) {
         giveUp(context, socket, error);
@@ -105,12 +143,14 @@ function giveUp(
   }
 }
 
+/** @param about.inherited the client's address, of a connection that comes by the process whose place we have taken */
 function createClient(
   context: SocketContext,
   socket: Socket<ClientConnection | undefined>,
-  headLimits: HeadLimits,
+  about: { readonly headLimits: HeadLimits; readonly inherited?: string },
 ): ClientConnection {
-  const address = plainAddress(socket.remoteAddress ?? "");
+  const { headLimits, inherited = null } = about;
+  const address = inherited ?? plainAddress(socket.remoteAddress ?? "");
   const client: ClientConnection = {
     wire: createWire(socket, context.scratch),
     address,
@@ -119,6 +159,8 @@ function createClient(
     unread: null,
     trip: null,
     tunnel: null,
+    relay: null,
+    isInherited: inherited !== null,
     requests: 0,
     sinceMs: context.nowMs,
     hasHeadBegun: false,
@@ -137,6 +179,7 @@ function createClient(
 function onBytes(context: SocketContext, client: ClientConnection, bytes: Buffer) {
   if (client.lingerUntilMs !== null) return;
   client.movedMs = context.nowMs;
+  if (client.relay !== null) return fromRelayed(client.relay, bytes);
   if (client.tunnel !== null) return fromClient(client.tunnel, bytes);
   if (client.trip !== null) return onClientBytes(context, client.trip, bytes);
   if (client.isLast) return;
@@ -159,10 +202,12 @@ export function serveNext(context: SocketContext, client: ClientConnection): voi
 }
 
 function isFree(client: ClientConnection): boolean {
-  return client.trip === null && client.tunnel === null && !client.isLast && !client.wire.isOver;
+  return !isUnderWay(client) && !client.isLast && !client.wire.isOver;
 }
 
 function readRequest(context: SocketContext, client: ClientConnection, bytes: Buffer) {
+  const { handingOn } = context;
+  if (handingOn !== null) return relayClient(context, { client, bytes }, handingOn);
   client.unread = null;
   const result = client.reader.read(bytes, 0);
   switch (result.kind) {
@@ -268,22 +313,24 @@ function onDrain(context: SocketContext, client: ClientConnection): void {
  * looks the same: what it has asked for completely goes on, until it is known to have left.
  */
 function onEnd(context: SocketContext, client: ClientConnection) {
-  const { trip, tunnel, wire } = client;
+  const { relay, trip, tunnel, wire } = client;
   client.hasEnded = true;
   client.isDoubted = true;
   client.movedMs = context.nowMs;
   if (client.lingerUntilMs !== null) return cutWire(wire);
+  if (relay !== null) return relayedHasEnded(relay);
   if (tunnel !== null) return clientHasEnded(tunnel, context.nowMs);
   if (trip === null) return endWire(wire);
   if (isCutShort(trip)) cutWire(wire);
 }
 
 function onClose(context: SocketContext, client: ClientConnection): void {
-  const { trip, tunnel } = client;
+  const { relay, trip, tunnel } = client;
   markOver(client.wire);
   context.clients.delete(client);
   client.unread = null;
   client.trip = null;
+  if (relay !== null) relayedIsOver(context, relay);
   if (tunnel !== null) clientIsOver(tunnel, context.nowMs);
   if (trip === null) return;
   trip.stage = "over";

@@ -11,6 +11,7 @@ import type { RequestFraming } from "./http1-framing.ts";
 import type { HeadReader, Http1RequestHead, Http1ResponseHead } from "./http1-head.ts";
 import type { QuietSockets } from "./quiet-sockets.ts";
 import type { BodyReader } from "./socket-body.ts";
+import type { Relay } from "./socket-relay.ts";
 import type { Wire } from "./socket-writer.ts";
 import type { Tunnel } from "./tunnel.ts";
 import type { UpstreamConnection } from "./upstream-lanes.ts";
@@ -42,8 +43,18 @@ export interface SocketContext {
   reliefFromMs: number;
   /** No connection gets another request. */
   isStopping: boolean;
+  /** Another process takes our place: what comes from now on is for it. `null`: nobody does. */
+  handingOn: HandingOn | null;
   /** Goes on with what a client has sent already. */
   readonly serveNext: (client: ClientConnection) => void;
+}
+
+/** Where connections go on when another process takes our place. */
+export interface HandingOn {
+  /** Its private socket; `null`: it does not listen there yet. */
+  socketPath: string | null;
+  /** What waits until it does. */
+  readonly waiting: Set<Relay>;
 }
 
 /** A client's connection. */
@@ -59,6 +70,10 @@ export interface ClientConnection {
   /** The request that is being served. */
   trip: Trip | null;
   tunnel: Tunnel | null;
+  /** It goes on with the process that takes our place. */
+  relay: Relay | null;
+  /** It came by the process whose place we have taken, which ends it with its answer. */
+  readonly isInherited: boolean;
   /** Requests so far. */
   requests: number;
   /** Since when it is idle, or reads the head that has begun; ms since the epoch. */
@@ -161,5 +176,5 @@ export function noteSending(context: SocketContext, client: ClientConnection): v
 
 /** Whether a client's connection carries something now. */
 export function isUnderWay(client: ClientConnection): boolean {
-  return client.trip !== null || client.tunnel !== null;
+  return client.trip !== null || client.tunnel !== null || client.relay !== null;
 }

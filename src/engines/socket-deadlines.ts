@@ -125,7 +125,7 @@ function lookAt(context: SocketContext, client: ClientConnection, certainMs: num
   const { trip, tunnel, wire } = client;
   if (client.lingerUntilMs !== null) {
     if (context.nowMs >= client.lingerUntilMs) cutWire(wire);
-  } else if (tunnel !== null) {
+  } else if (tunnel !== null || client.relay !== null) {
     return;
   } else if (wire.unsentBytes > 0 && certainMs - client.movedMs >= STALL_MS) {
     cutWire(wire);

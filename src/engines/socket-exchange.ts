@@ -16,6 +16,7 @@ import {
 } from "./socket-context.ts";
 import { requestText } from "./socket-heads.ts";
 import { type OwnRefusal, sendMistake, sendOwn, sendRefusal } from "./socket-own-answer.ts";
+import { relayTrip } from "./socket-relay.ts";
 import { relieve } from "./socket-relief.ts";
 import {
   cutWire,
@@ -73,6 +74,10 @@ export function admit(context: SocketContext, trip: Trip): void {
 /** Does what the core says. */
 export function follow(context: SocketContext, trip: Trip, admission: Admission) {
   trip.stage = "admitting";
+  // Whom it waits for does not come up here any more.
+  if (admission.kind === "held" && context.handingOn !== null) {
+    return relayTrip(context, trip, admission);
+  }
   switch (admission.kind) {
     case "forward":
       return attempt(context, trip, admission);
@@ -247,7 +252,17 @@ function fail(context: SocketContext, trip: Trip, failure: ForwardFailure): void
   const { exchange } = trip;
   if (exchange === null) throw new Error("A request failed without an exchange");
   trip.exchange = null;
+  if (context.handingOn !== null && isForSuccessor(failure)) {
+    context.handler.release(exchange);
+    relayTrip(context, trip, null);
+    return;
+  }
   follow(context, trip, context.handler.failed(exchange, failure));
+}
+
+/** Who takes our place knows where the app is by now, and what we have let go of ourselves is there, too. */
+function isForSuccessor({ kind, replayable }: ForwardFailure): boolean {
+  return replayable && (kind === "unreachable" || kind === "broken");
 }
 
 /** Whether the whole request could be sent once more. */

@@ -16,6 +16,8 @@ export function persistenceOf(context: SocketContext, trip: Trip): "close" | "ke
   const isLast =
     client.isLast ||
     context.isStopping ||
+    // Whoever comes back comes to the process that takes our place. What was sent ahead is carried there.
+    ((context.handingOn !== null || client.isInherited) && client.unread === null) ||
     !request.persistent ||
     !isBodyDone(trip.body) ||
     // It was not for us: a client that spoke before it was upgraded was to be a WebSocket's.

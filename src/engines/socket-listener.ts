@@ -16,13 +16,19 @@ export type ClientHandler<Data> = Required<
 /** A port that is listened on. */
 export interface ClientListener {
   readonly port: number;
-  /** Takes no more connections; those that are not complete yet are cut. */
+  /** The descriptor that listens. */
+  readonly fd: number;
+  /** Connections whose TLS is not complete yet. */
+  readonly incomplete: number;
+  /** Takes no more connections; those that are not complete yet go on. */
+  stopAccepting(): void;
+  /** The same, and those are cut. */
   stop(): void;
 }
 
 /** Where and how. */
 export type ListenOptions = ListenAddress &
-  Pick<EngineOptions, "certificates" | "clock" | "log"> & {
+  Pick<EngineOptions, "certificates" | "clock" | "inherited" | "log"> & {
     /** Longest a client may take for its part of the TLS handshake. */
     readonly handshakeMs: number;
   };
@@ -49,21 +55,53 @@ export function listenForClients<Data>(
     : listenSecure({ ...options, certificates }, handler);
 }
 
-function listenPlain<Data>(
-  { host, port }: ListenAddress,
+/**
+ * Listens on a private socket, in a folder that is for this user alone.
+ * @throws Error when it cannot
+ */
+export function listenForInherited<Data>(
+  socketPath: string,
   handler: ClientHandler<Data>,
-): ClientListener {
+): { stop(): void } {
+  const listener = Bun.listen<Data | undefined>({
+    unix: socketPath,
+    ...HALF_OPEN,
+    socket: handler,
+  });
+  return { stop: () => listener.stop() };
+}
+
+function listenPlain<Data>(options: ListenOptions, handler: ClientHandler<Data>): ClientListener {
+  const { host, port } = options;
   try {
     const listener = Bun.listen<Data | undefined>({
-      hostname: host,
-      port,
+      ...placeOf(options),
       ...HALF_OPEN,
       socket: handler,
     });
-    return { port: listener.port, stop: () => listener.stop() };
+    const stop = () => listener.stop();
+    return { ...placeFound(options, listener), incomplete: 0, stopAccepting: stop, stop };
   } catch (error) {
     throw listenFailure({ host, port }, error);
   }
+}
+
+/** The types of Bun 1.4.5 do not know that a descriptor may be given, nor that there is one. */
+interface WithDescriptor {
+  readonly fd: number;
+}
+
+function placeOf({ host, port, inherited }: ListenOptions) {
+  const place = { hostname: host, port };
+  if (inherited === undefined) return place;
+  const { fd } = inherited;
+  // With a descriptor, host and port mean nothing.
+  return { fd } satisfies WithDescriptor as unknown as typeof place;
+}
+
+function placeFound({ port, inherited }: ListenOptions, listener: { readonly port: number }) {
+  const { fd } = listener as typeof listener & WithDescriptor;
+  return { port: inherited === undefined ? listener.port : port, fd };
 }
 
 interface Handshakes<Data> {
@@ -85,7 +123,7 @@ function listenSecure<Data>(
   options: ListenOptions & { readonly certificates: CertificateSource },
   handler: ClientHandler<Data>,
 ): ClientListener {
-  const { host, port, certificates, clock, log, handshakeMs } = options;
+  const { certificates, clock, log, handshakeMs } = options;
   const tickMs = Math.floor(handshakeMs / TICKS_PER_LIMIT);
   const handshakes: Handshakes<Data> = {
     clock,
@@ -98,8 +136,7 @@ function listenSecure<Data>(
   const secure = secureHandler(handshakes, handler);
   try {
     const listener = Bun.listen<undefined>({
-      hostname: host,
-      port,
+      ...placeOf(options),
       ...HALF_OPEN,
       socket: {
         open: (socket) => upgrade(handshakes, socket, upgradeOptions(certificates, secure)),
@@ -108,7 +145,11 @@ function listenSecure<Data>(
       },
     });
     return {
-      port: listener.port,
+      ...placeFound(options, listener),
+      get incomplete() {
+        return handshakes.begun.size;
+      },
+      stopAccepting: () => listener.stop(),
       stop() {
         listener.stop();
         handshakes.cancelLook?.();
@@ -118,7 +159,7 @@ function listenSecure<Data>(
       },
     };
   } catch (error) {
-    throw listenFailure({ host, port }, error);
+    throw listenFailure(options, error);
   }
 }
 

@@ -68,6 +68,12 @@ function endPieces(context: SocketContext, trip: Trip): void {
   tripIsWritten(context, trip);
 }
 
+/** Ends an answer of ours that comes in pieces where it is, as if it had come to its end. */
+export function endOwnStream(context: SocketContext, trip: Trip): void {
+  if (trip.request.minor === 1) writeText(trip.client.wire, LAST_CHUNK);
+  endPieces(context, trip);
+}
+
 /** One piece after the other, as the client takes them. Ends when the client has left. */
 async function pump(
   context: SocketContext,
@@ -89,7 +95,7 @@ async function pump(
     if (trip.pieces !== pieces) return;
   }
   trip.pieces = null;
-  if (isChunked) writeText(wire, "0\r\n\r\n");
+  if (isChunked) writeText(wire, LAST_CHUNK);
   tripIsWritten(context, trip);
 }
 
@@ -98,6 +104,7 @@ function chunkOf(bytes: Buffer): Buffer {
 }
 
 const LINE_END = Buffer.from("\r\n");
+const LAST_CHUNK = "0\r\n\r\n";
 
 /** Why a request goes no further. */
 export interface OwnRefusal {

@@ -2,15 +2,16 @@
 
 import { createTrust } from "../client-address.ts";
 import { createPool } from "./connection-pool.ts";
-import type { Engine, EngineOptions } from "./engine.ts";
+import type { Engine, EngineOptions, InheritedListener } from "./engine.ts";
 import { createQuietSockets } from "./quiet-sockets.ts";
 import { onTargetBytes, onTargetOver } from "./socket-answer.ts";
 import { createSocketCarrier } from "./socket-carrier.ts";
-import { clientHandler, serveNext } from "./socket-client.ts";
+import { clientHandler, inheritedHandler, serveNext } from "./socket-client.ts";
 import type { SocketContext, UpstreamUser } from "./socket-context.ts";
 import { createDeadlines } from "./socket-deadlines.ts";
 import { breakTrip, guardTrip } from "./socket-exchange.ts";
-import { listenForClients } from "./socket-listener.ts";
+import { listenForClients, listenForInherited } from "./socket-listener.ts";
+import { holdForSuccessor, sendToSuccessor } from "./socket-relay.ts";
 import { createStop } from "./socket-stop.ts";
 import { createScratch } from "./socket-writer.ts";
 import { cutTunnel, fromTarget, targetIsOver } from "./tunnel.ts";
@@ -25,13 +26,25 @@ export function createSocketEngine(options: EngineOptions): Engine {
   const handshakeMs = options.limits.headersTimeoutMs;
   const handler = clientHandler(context, deadlines.watch);
   const listener = listenForClients({ ...options, handshakeMs }, handler);
-  const stop = createStop(context, { stopListening: listener.stop, onStopped: deadlines.end });
+  const inherited = listenInherited(context, options.inherited, deadlines.watch);
+  const listening = {
+    stopAccepting: listener.stopAccepting,
+    stop() {
+      listener.stop();
+      inherited.stop();
+    },
+    get incomplete() {
+      return listener.incomplete + (inherited.isOpen() ? 1 : 0);
+    },
+  };
+  const { stop, leave } = createStop(context, { listener: listening, onStopped: deadlines.end });
   return {
     name: "socket",
     port: listener.port,
     get inFlight() {
       let count = context.tunnels.size;
-      for (const client of context.clients) if (client.trip !== null) count += 1;
+      for (const { trip, relay } of context.clients)
+        if (trip !== null || relay !== null) count += 1;
       return count;
     },
     carrier: createSocketCarrier(context),
@@ -39,8 +52,33 @@ export function createSocketEngine(options: EngineOptions): Engine {
     get upstreamSockets() {
       return context.pool.made;
     },
+    succession: {
+      fd: listener.fd,
+      hold: () => holdForSuccessor(context),
+      leave(socketPath, graceMs) {
+        sendToSuccessor(context, socketPath);
+        return leave(graceMs);
+      },
+    },
     stop,
   };
+}
+
+/** Connections of the process whose place we have taken; it is over when that one has no more of them. */
+function listenInherited(
+  context: SocketContext,
+  inherited: InheritedListener | undefined,
+  onOpen: () => void,
+): { stop(): void; isOpen(): boolean } {
+  if (inherited === undefined) return { stop: () => undefined, isOpen: () => false };
+  const listener = listenForInherited(inherited.socketPath, inheritedHandler(context, onOpen));
+  let isOpen = true;
+  const stop = () => {
+    if (isOpen) listener.stop();
+    isOpen = false;
+  };
+  void inherited.over.then(stop);
+  return { stop, isOpen: () => isOpen };
 }
 
 function createContext(options: EngineOptions): SocketContext {
@@ -64,6 +102,7 @@ function createContext(options: EngineOptions): SocketContext {
     nowMs: clock.now(),
     reliefFromMs: 0,
     isStopping: false,
+    handingOn: null,
     serveNext: (client) => serveNext(context, client),
     pool: createPool<UpstreamUser>({
       clock,

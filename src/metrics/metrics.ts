@@ -8,6 +8,7 @@ import type { Core } from "../core.ts";
 import type { EventBus } from "../events.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { StoresState } from "../stores-state.ts";
+import type { Webhooks } from "../webhooks.ts";
 import { createAppTimes } from "./app-times.ts";
 import type { Family } from "./family.ts";
 import { createLifecycleCounts, type LifecycleCounts } from "./lifecycle-counts.ts";
@@ -31,10 +32,12 @@ export interface MetricsDeps {
   readonly config: Pick<Config, "insight" | "providers">;
   readonly clock: Clock;
   readonly events: EventBus;
-  readonly core: Pick<Core, "gate" | "reconciler" | "sweeps" | "table">;
+  readonly core: Pick<Core, "gate" | "reconciler" | "strays" | "sweeps" | "table">;
   readonly providers: readonly Provider[];
   readonly calls: ProviderCalls;
   readonly stores: () => StoresState;
+  /** Left out: there are none. */
+  readonly webhooks?: Pick<Webhooks, "state">;
   /** `null`: it does not listen yet, or no more. */
   readonly engine: () => { readonly name: string; readonly upstreamSockets: number | null } | null;
 }
@@ -100,7 +103,9 @@ async function programFamiliesOf(
         quotaLeft: deps.providers.find((one) => one.name === name)?.quotaLeft?.() ?? null,
       })),
     stores,
+    webhooks: deps.webhooks?.state ?? (() => []),
     held: core.gate.held,
+    strays: core.strays,
     upstreamConnections: () => engine()?.upstreamSockets ?? null,
   });
 }

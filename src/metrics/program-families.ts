@@ -2,10 +2,12 @@
 
 import type { App, AppState } from "../app.ts";
 import type { StoresState } from "../stores-state.ts";
+import type { WebhookState } from "../webhook-queue.ts";
 import { type Family, histogram, type Labels, type Sample, single } from "./family.ts";
 import type { LifecycleCounts } from "./lifecycle-counts.ts";
 import type { ProviderCalls } from "./provider-calls.ts";
 import type { SweepCounts } from "./sweep-counts.ts";
+import { webhookFamilies } from "./webhook-families.ts";
 
 /** A platform, or another provider. */
 export interface ProviderFacts {
@@ -26,6 +28,9 @@ export interface ProgramFacts {
   readonly calls: ProviderCalls;
   readonly providers: () => readonly ProviderFacts[];
   readonly stores: () => StoresState;
+  readonly webhooks: () => readonly WebhookState[];
+  /** Answers to requests that led to no app, by code. */
+  readonly strays: ReadonlyMap<string, number>;
   /** Requests and waiting pages that wait now. */
   readonly held: () => number;
   /** Connections made to apps so far; `null`: nobody counts them. */
@@ -49,6 +54,12 @@ export function programFamilies(facts: ProgramFacts): readonly Family[] {
       type: "gauge",
       samples: () => appCounts(facts.apps()),
     },
+    {
+      name: "paastis_stray_requests_total",
+      help: "Requests that led to no app, by the code they were answered with.",
+      type: "counter",
+      samples: () => [...facts.strays].map(([code, value]) => ({ labels: { code }, value })),
+    },
     single(
       {
         name: "paastis_visitors_waiting",
@@ -68,6 +79,7 @@ export function programFamilies(facts: ProgramFacts): readonly Family[] {
     ...providerFamilies(facts),
     ...sweepFamilies(facts.sweeps),
     ...storeFamilies(facts.stores),
+    ...webhookFamilies(facts.webhooks),
     single(
       {
         name: "paastis_upstream_connections_total",

@@ -16,6 +16,7 @@ import { createHttpProvider } from "./http.ts";
 import { createPlatform } from "./platforms.ts";
 import { createPortsProvider } from "./ports.ts";
 import { createProcessProvider } from "./process.ts";
+import type { Child } from "./process-child.ts";
 import type { Provider } from "./provider.ts";
 
 /** Everything providers are made of. */
@@ -28,6 +29,8 @@ export interface CatalogueDeps {
   /** Absolute; `null` when nothing can be written. */
   readonly dataDir: string | null;
   readonly instanceId: string;
+  /** Apps of `process` that run already. Left out: none do. */
+  readonly inherited?: readonly Child[];
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;

@@ -50,6 +50,8 @@ export interface Child {
   readonly declaration: ProcessDeclaration;
   readonly port: number;
   readonly target: Target;
+  /** Private socket of the process that it is a child of. Left out: it is ours. */
+  readonly keeper?: string;
   /** Its main process lives, and nobody has asked it to end. */
   isRunning(): boolean;
   /** Resolves soon after the main process has ended, when its last words are in. Never rejects. */

@@ -4,7 +4,7 @@ import type { ProcessDeclaration } from "../config.ts";
 import { messageOf } from "../errors.ts";
 import { findFreePort, isPortFree } from "./free-port.ts";
 import { type Child, type ChildExit, startChild } from "./process-child.ts";
-import { ASLEEP, childrenOf, type ProcessContext, type Slot } from "./process-slots.ts";
+import { ASLEEP, childrenOf, type ProcessContext, type Slot, slotOf } from "./process-slots.ts";
 import { ProviderError } from "./provider.ts";
 
 /**
@@ -30,13 +30,21 @@ export function startIn(
   return child;
 }
 
+/** A child that somebody else has started is the app from here on. */
+export function takeIn(context: ProcessContext, child: Child): void {
+  const slot = slotOf(context, child.declaration.key);
+  slot.child = child;
+  slot.seen = { phase: "awake", target: child.target };
+  void follow(context, slot, child);
+}
+
 /** Waits for a child's end, whoever wanted it, and clears up after it. Never rejects. */
 async function follow(context: ProcessContext, slot: Slot, child: Child): Promise<void> {
   const { log } = context.deps;
   const app = child.declaration.key;
   const exit = await child.exited;
   if (exit.byItself && slot.child === child) tellExit(context, slot, { child, exit });
-  else if (exit.byItself) {
+  else if (exit.byItself && childrenOf(slot).includes(child)) {
     const { port } = child;
     log.info({ app, port, reason: exit.reason }, "a version of it ended that gets no requests");
   }

@@ -15,6 +15,8 @@ export interface ProcessProviderDeps {
   readonly environment: Readonly<Record<string, string>>;
   /** Absolute; `null`: nothing can be written, and a killed instance's children are found by their marks alone. */
   readonly dataDir: string | null;
+  /** Children that live already, of the process whose place this one takes. Left out: there are none. */
+  readonly inherited?: readonly Child[];
   /** The same after a restart, different from every other instance on this machine. */
   readonly instanceId: string;
   readonly clock: Clock;

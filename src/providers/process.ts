@@ -4,9 +4,10 @@ import type { ProcessDeclaration } from "../config.ts";
 import { messageOf } from "../errors.ts";
 import { instanceNameOf } from "../instance-name.ts";
 import { throwIfAborted, unlessAborted } from "./abortable.ts";
+import type { Child } from "./process-child.ts";
 import { createLedger } from "./process-ledger.ts";
 import { endLeftovers, endLeftoversOf, ownerMark } from "./process-leftovers.ts";
-import { endChild, startIn } from "./process-run.ts";
+import { endChild, startIn, takeIn } from "./process-run.ts";
 import {
   ASLEEP,
   childrenOf,
@@ -49,7 +50,7 @@ export async function createProcessProvider(deps: ProcessProviderDeps): Promise<
     // Not worth refusing to run: at worst an app of an earlier run lives on beside its successor.
     log.error({ reason: messageOf(error) }, "could not look for processes left behind");
   }
-  return providerOf({
+  const context: ProcessContext = {
     deps,
     owner,
     ledger,
@@ -57,7 +58,9 @@ export async function createProcessProvider(deps: ProcessProviderDeps): Promise<
     listeners: new Set(),
     starts: 0,
     closing: null,
-  });
+  };
+  for (const child of deps.inherited ?? []) takeIn(context, child);
+  return providerOf(context);
 }
 
 function providerOf(context: ProcessContext): Provider {
@@ -108,6 +111,7 @@ function providerOf(context: ProcessContext): Provider {
         log.error({ app: id, reason: messageOf(error) }, "could not look for what is left of it");
       }
     },
+    keep: () => keep(context),
     close() {
       context.closing ??= closeAll(context);
       return context.closing;
@@ -160,6 +164,17 @@ async function sleepApp(context: ProcessContext, id: string, signal: AbortSignal
   const slot = knownSlot(context, id);
   if (slot?.child) await unlessAborted(endChild(slot, slot.child), signal, `stopping ${id}`);
   return { done: true, target: null };
+}
+
+/** What is the app of each now; what else runs of it is still ended by us. */
+function keep({ slots }: ProcessContext): readonly Child[] {
+  return [...slots.values()].flatMap((slot) => {
+    const { child } = slot;
+    if (!child?.isRunning()) return [];
+    slot.child = null;
+    slot.seen = ASLEEP;
+    return [child];
+  });
 }
 
 async function forget(context: ProcessContext, id: string): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { Snapshot, Target } from "../app.ts";
 import type { Settings } from "../config.ts";
+import type { Child } from "./process-child.ts";
 
 /**
  * What a platform reports about one app.
@@ -258,6 +259,11 @@ export interface Provider {
   takeOver?(id: string, at: string): Promise<void>;
   /** How a new version of an app is started beside the old one; only a provider that starts apps itself has it. */
   readonly versions?: Versions;
+  /**
+   * Its apps live on as children of this process, which another one tells when to end them: from here on the provider
+   * knows nothing of them. Only one whose apps are children of this program has it.
+   */
+  keep?(): readonly Child[];
   /** Ends everything the provider owns: processes, timers, connections. Safe to repeat. */
   close(): Promise<void>;
   /**
