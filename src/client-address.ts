@@ -5,9 +5,20 @@ import { BlockList, isIP } from "node:net";
 /** How many addresses are remembered; more are looked up afresh. */
 const MEMORY_MAX = 10_000;
 
-/** An IPv4 address that a dual-stack listener reports as IPv6, in its own form. */
+const MAPPED = "::ffff:";
+
+/** An IPv4 address that stands in an IPv6 one, as dual-stack listeners report them, in its own form. */
 export function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") ? address.slice(7) : address;
+  if (!address.startsWith(MAPPED)) return address;
+  const rest = address.slice(MAPPED.length);
+  return rest.includes(".") ? rest : dotted(rest);
+}
+
+/** `a09:101` is 10.9.1.1 (RFC 4291, section 2.5.5.2); what is neither form stays. */
+function dotted(halves: string): string {
+  if (!/^[\da-f]{1,4}:[\da-f]{1,4}$/i.test(halves)) return halves;
+  const [high = 0, low = 0] = halves.split(":").map((half) => Number.parseInt(half, 16));
+  return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
 
 /**

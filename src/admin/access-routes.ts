@@ -1,8 +1,10 @@
 /** What is asked before anybody is known, as a plugin: for orchestrators, and for the form that browsers log in by. */
 
-import { Elysia } from "elysia";
+import { Elysia, t } from "elysia";
 import { RIGHT_STATUS, WRONG_STATUS } from "./login.ts";
-import { LIVE_PATH, LOG_IN_PATH, READY_PATH } from "./paths.ts";
+import { insidePage, type SmallPage } from "./login-page.ts";
+import { file, redirect, wrongToken } from "./openapi-answers.ts";
+import { DASHBOARD_PATH, LIVE_PATH, LOG_IN_PATH, LOG_OUT_PATH, READY_PATH } from "./paths.ts";
 
 /** What the routes are made of. */
 export interface AccessRoutesDeps {
@@ -14,6 +16,42 @@ export interface AccessRoutesDeps {
 
 const tags = ["Access"];
 
+const LIVE = t.Object({ live: t.Literal(true) });
+const READY = t.Object({ ready: t.Boolean() });
+
+const NEXT = {
+  name: "next",
+  in: "query",
+  required: false,
+  schema: { type: "string" as const },
+  description: "Where to go afterwards, a path of ours; default `/__/`.",
+};
+
+const FORM = {
+  required: true,
+  content: {
+    "application/x-www-form-urlencoded": {
+      schema: {
+        type: "object" as const,
+        required: ["token"],
+        properties: { token: { type: "string" as const, description: "That of ADMIN_TOKEN." } },
+      },
+    },
+  },
+};
+
+const COOKIE = {
+  "set-cookie": {
+    schema: { type: "string" as const },
+    description: "The session; HttpOnly, SameSite=Strict.",
+  },
+};
+
+const LOGGED_OUT = {
+  ...file("It is over; a page for a browser that was not logged in.", "text/html"),
+  headers: COOKIE,
+};
+
 /**
  * Over TCP the guard answers all but the form itself, and makes a session of what is said here about its token. Of the
  * unix socket a log-in is no business: whoever reaches it may do everything.
@@ -21,6 +59,7 @@ const tags = ["Access"];
 export function createAccessRoutes({ isReady, isToken }: AccessRoutesDeps) {
   return new Elysia()
     .get(LIVE_PATH, () => Response.json({ live: true }), {
+      response: { 200: LIVE },
       detail: { tags, summary: "Whether the process answers; no token", security: [] },
     })
     .get(
@@ -30,6 +69,7 @@ export function createAccessRoutes({ isReady, isToken }: AccessRoutesDeps) {
         return Response.json({ ready }, { status: ready ? 200 : 503 });
       },
       {
+        response: { 200: READY, 503: READY },
         detail: {
           tags,
           summary:
@@ -38,6 +78,15 @@ export function createAccessRoutes({ isReady, isToken }: AccessRoutesDeps) {
         },
       },
     )
+    .get(LOG_IN_PATH, () => pageOf(insidePage(DASHBOARD_PATH)), {
+      detail: {
+        tags,
+        summary: "The form that browsers log in by; for who has, the one to log out by",
+        security: [],
+        parameters: [NEXT],
+        responses: { 200: file("The form.", "text/html") },
+      },
+    })
     .post(
       LOG_IN_PATH,
       async ({ request }) => {
@@ -48,7 +97,38 @@ export function createAccessRoutes({ isReady, isToken }: AccessRoutesDeps) {
       {
         // Whatever it says that it is.
         parse: "none",
-        detail: { tags, summary: "Logs a browser in, by a form with the token", security: [] },
+        detail: {
+          tags,
+          summary: "Logs a browser in, by a form with the token",
+          security: [],
+          parameters: [NEXT],
+          requestBody: FORM,
+          responses: {
+            204: { description: "Over the unix socket, where there is nothing to log in to." },
+            303: redirect("The token is right: here is a session.", COOKIE),
+            401: wrongToken(),
+          },
+        },
       },
-    );
+    )
+    .post(LOG_OUT_PATH, () => Response.json({ loggedOut: true }), {
+      parse: "none",
+      response: { 200: t.Object({ loggedOut: t.Literal(true) }) },
+      detail: {
+        tags,
+        summary: "Logs a browser out",
+        responses: {
+          200: LOGGED_OUT,
+          303: redirect("A browser is led to the log-in.", COOKIE),
+        },
+      },
+    });
+}
+
+function pageOf({ body, policy }: SmallPage): Response {
+  const headers = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": policy,
+  };
+  return new Response(body, { headers });
 }

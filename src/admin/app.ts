@@ -9,7 +9,7 @@ import type { Cause } from "../events.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { ProviderState } from "../stores-answer.ts";
-import { providersAnswer, storesAnswer } from "../stores-answer.ts";
+import { providersAnswer, storesAnswer, webhooksAnswer } from "../stores-answer.ts";
 import type { StoresState } from "../stores-state.ts";
 import {
   type AdminAnswer,
@@ -25,13 +25,15 @@ import type { SwitchPolicy } from "../switch-policy.ts";
 import { Uncertain } from "../switch-store.ts";
 import type { Switchboard } from "../switchboard.ts";
 import { endedInLastMinute } from "../traffic.ts";
+import type { WebhookState } from "../webhook-queue.ts";
 import { type AccessRoutesDeps, createAccessRoutes } from "./access-routes.ts";
 import type { AppsDeps } from "./apps-context.ts";
 import { createDocsRoutes } from "./apps-docs-routes.ts";
-import { methodsOf, notRouted } from "./apps-failures.ts";
+import { methodsOf, notRouted, type RouteFailure, repeated, whyNot } from "./apps-failures.ts";
 import { type ListedRoute, openApiOf } from "./apps-openapi.ts";
 import { OLD_ENDPOINTS } from "./apps-openapi-old.ts";
 import { createAppsRoutes } from "./apps-routes.ts";
+import { whyMalformed } from "./old-parameters.ts";
 import { withStrictHeaders } from "./strict-headers.ts";
 
 /** Everything the endpoints need from outside. */
@@ -52,6 +54,8 @@ export interface AdminDeps {
   readonly upstreamSockets: () => number | null;
   /** How what the program keeps its knowledge in is doing. */
   readonly stores: () => StoresState;
+  /** How deliveries of events go. Left out: nothing is said of them. */
+  readonly webhooks?: () => readonly WebhookState[];
   /** How the platforms are doing, in the order that was configured. */
   readonly providers: () => readonly ProviderState[];
   readonly log: Log;
@@ -69,6 +73,9 @@ type Query = Readonly<Record<string, string | undefined>>;
 
 const CAUSE: Cause = { kind: "command", detail: "an admin endpoint" };
 
+/** A route reads its body itself, or nobody does: the framework would do it before, once anything that it is told to use might want it. */
+const UNREAD = { parse: "none" } as const;
+
 /** Longest message for visitors that maintenance takes, in characters. */
 const MESSAGE_MAX = 2000;
 
@@ -83,14 +90,14 @@ export function createAdminApp(deps: AdminDeps): (request: Request) => Promise<R
     .use(createAccessRoutes(deps.access ?? NO_ACCESS))
     .onError(({ code, error, request }) => {
       const method = oldMethodOf(request);
+      const failure = { code, error, request };
+      if (method !== null) {
+        const headers = code === "NOT_FOUND" ? { allow: allowed(method) } : {};
+        return reply(whyNotOld(deps, method, failure), headers);
+      }
       const { pathname } = new URL(request.url);
-      const methods = methodsOf(routes, pathname);
-      if (code === "NOT_FOUND" && method === null) return notRouted(pathname, methods);
-      const allow = code === "NOT_FOUND" ? method : null;
-      return reply(
-        whyNot(deps, { code, error, request }),
-        allow === null ? {} : { allow: allowed(allow) },
-      );
+      if (code === "NOT_FOUND") return notRouted(pathname, methodsOf(routes, pathname));
+      return whyNot(deps, failure);
     })
     .get("/__status", ({ query }) => reply(status(deps, query)))
     .get("/__metrics", async ({ query, request }) => {
@@ -99,30 +106,44 @@ export function createAdminApp(deps: AdminDeps): (request: Request) => Promise<R
     .get("/__health", async ({ query }) =>
       reply(await withApp(deps, query, (one) => health(deps, one))),
     )
-    .post("/__switch", async ({ query, request }) =>
-      reply(await withApp(deps, query, (one) => switchTo(deps, one, { query, request }))),
+    .post(
+      "/__switch",
+      async ({ query, request }) =>
+        reply(await withApp(deps, query, (one) => switchTo(deps, one, { query, request }))),
+      UNREAD,
     )
-    .post("/__deploy", async ({ query, request }) =>
-      reply(await withApp(deps, query, (one) => deploy(deps, one, request))),
+    .post(
+      "/__deploy",
+      async ({ query, request }) =>
+        reply(await withApp(deps, query, (one) => deploy(deps, one, request))),
+      UNREAD,
     )
-    .post("/__pause", async ({ query }) =>
-      reply(
-        await withApp(deps, query, (one) =>
-          pause(deps, one, { kind: "paused", sinceMs: deps.now() }),
-        ),
-      ),
+    .post(
+      "/__pause",
+      async ({ query }) => {
+        const next = { kind: "paused", sinceMs: deps.now() } as const;
+        return reply(await withApp(deps, query, (one) => pause(deps, one, next)));
+      },
+      UNREAD,
     )
-    .post("/__resume", async ({ query }) =>
-      reply(await withApp(deps, query, (one) => pause(deps, one, null))),
+    .post(
+      "/__resume",
+      async ({ query }) => reply(await withApp(deps, query, (one) => pause(deps, one, null))),
+      UNREAD,
     )
-    .post("/__maintenance", async ({ query, request }) => {
-      const message = await messageIn(request);
-      return reply(await withApp(deps, query, (one) => maintain(deps, one, message)));
-    });
+    .post(
+      "/__maintenance",
+      async ({ query, request }) => {
+        const message = await messageIn(request);
+        return reply(await withApp(deps, query, (one) => maintain(deps, one, message)));
+      },
+      UNREAD,
+    );
   routes = app.routes;
   return async (request) => {
-    const malformed = whyMalformed(request);
-    return withStrictHeaders(malformed === null ? await app.handle(request) : reply(malformed));
+    const malformed = oldMethodOf(request) === null ? null : whyMalformed(request);
+    if (malformed !== null) return withStrictHeaders(reply(malformed));
+    return withStrictHeaders(repeated(routes, request) ?? (await app.handle(request)));
   };
 }
 
@@ -131,22 +152,6 @@ function reply(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   return Response.json(body, { status, headers: { "cache-control": "no-store", ...headers } });
-}
-
-/** Longest key that is remembered, in characters. */
-const IDEMPOTENCY_KEY_MAX = 255;
-
-/** Of two values nobody knows which one was meant. */
-function whyMalformed({ url, headers }: Request): AdminAnswer | null {
-  const { searchParams } = new URL(url);
-  const twice = ["app", "port", "host"].find((name) => searchParams.getAll(name).length > 1);
-  if (twice !== undefined) {
-    return refusal(400, `Invalid ${twice}`, `${twice} is given more than once`);
-  }
-  const key = headers.get("idempotency-key") ?? "";
-  if (key.length <= IDEMPOTENCY_KEY_MAX) return null;
-  const why = `It has ${key.length} characters, and may have ${IDEMPOTENCY_KEY_MAX}`;
-  return refusal(400, "Invalid Idempotency-Key", why);
 }
 
 /** What is asked with GET may be asked with HEAD. */
@@ -161,17 +166,12 @@ function oldMethodOf({ url }: Request): "GET" | "POST" | null {
   return Object.hasOwn(OLD_ENDPOINTS, `POST ${pathname}`) ? "POST" : null;
 }
 
-function whyNot(
-  { log }: AdminDeps,
-  failure: { readonly code: number | string; readonly error: unknown; readonly request: Request },
-): AdminAnswer {
+/** @param method the one that the endpoint is asked with */
+function whyNotOld({ log }: AdminDeps, method: string, failure: RouteFailure): AdminAnswer {
   const { code, error, request } = failure;
   const { pathname } = new URL(request.url);
   if (code === "NOT_FOUND") {
-    const method = oldMethodOf(request);
-    return method === null
-      ? refusal(404, "Not found", `There is no admin endpoint ${pathname}`)
-      : refusal(405, "Method not allowed", `${pathname} is asked with ${method}`);
+    return refusal(405, "Method not allowed", `${pathname} is asked with ${method}`);
   }
   log.error(
     { path: pathname, reason: messageOf(error) },
@@ -220,8 +220,12 @@ function status(deps: AdminDeps, query: Query): AdminAnswer {
 }
 
 /** What all apps depend on. */
-function surroundingsOf({ stores, providers }: AdminDeps): AdminAnswer["body"] {
-  return { stores: storesAnswer(stores()), providers: providersAnswer(providers()) };
+function surroundingsOf({ stores, providers, webhooks }: AdminDeps): AdminAnswer["body"] {
+  return {
+    stores: storesAnswer(stores()),
+    providers: providersAnswer(providers()),
+    ...(webhooks !== undefined && { webhooks: webhooksAnswer(webhooks()) }),
+  };
 }
 
 function ok(body: AdminAnswer["body"]): AdminAnswer {

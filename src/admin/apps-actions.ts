@@ -5,7 +5,7 @@ import { sleep } from "../clock.ts";
 import { durationText } from "../durations.ts";
 import { messageOf } from "../errors.ts";
 import type { Cause } from "../events.ts";
-import { orderedAwake } from "../overrides.ts";
+import { isOrderedAwake, type KeepAwakeOrder, orderedAwake } from "../overrides.ts";
 import type { AppsDeps } from "./apps-context.ts";
 import { found, problem } from "./apps-problem.ts";
 import { type Span, timeText } from "./apps-times.ts";
@@ -45,7 +45,7 @@ export async function sleepApp(deps: ActionDeps, app: App, drainMs: number): Pro
   if (app.state.kind === "asleep") return done(deps, app, "is asleep already");
   const switching = app.pause === null ? deps.switchboard.whyAwake(app) : null;
   if (switching !== null) return kept(app, `it ${switching}`);
-  const unstored = await stored(deps, app, () => deps.watch.orders.keepAwake(app, null));
+  const unstored = await stored(deps, app, () => ordered(deps, app, null));
   if (unstored !== null) return unstored;
   const order = { cause: CAUSE, drainMs: Math.min(drainMs, WAIT_MAX_MS), unusedSinceMs: null };
   const outcome = await lifecycle.sleep(app, order);
@@ -58,23 +58,34 @@ function kept(app: App, why: string): Response {
 
 /** An app that is asleep is woken: kept awake is what it is to be. 0 as the duration takes an earlier order back. */
 export async function keepAppAwake(deps: ActionDeps, app: App, span: Span): Promise<Response> {
-  const { clock, core, log, watch } = deps;
+  const { clock, core } = deps;
   const order = orderedAwake(span, clock.wallMs());
   if (order !== null && "why" in order) {
     const detail = `${app.key} cannot be kept awake so long: ${order.why}`;
     return problem("admin_invalid", { detail, app: app.key });
   }
-  const unstored = await stored(deps, app, () => watch.orders.keepAwake(app, order));
+  const unstored = await stored(deps, app, () => ordered(deps, app, order));
   if (unstored !== null) return unstored;
-  if (order === null) {
-    log.info({ app: app.key }, "is no longer kept awake by an operator");
-    return done(deps, app, "is no longer kept awake by an operator");
-  }
+  if (order === null) return done(deps, app, "is no longer kept awake by an operator");
   core.lifecycle.cancelDrain(app, "an operator keeps it awake");
   if (app.state.kind !== "awake") void core.lifecycle.wake(app, CAUSE);
   const until = timeText(order.untilWallMs);
-  log.info({ app: app.key, until }, "is kept awake by an operator");
   return done(deps, app, `is kept awake until ${until}`);
+}
+
+/** Tells everybody, unless nothing has changed. @throws Error when it cannot be stored */
+async function ordered(
+  { clock, events, watch }: ActionDeps,
+  app: App,
+  order: KeepAwakeOrder | null,
+): Promise<void> {
+  const was = isOrderedAwake(app, clock.wallMs());
+  await watch.orders.keepAwake(app, order);
+  const who = { app: app.key, ref: app.ref, cause: CAUSE };
+  if (order !== null) {
+    const details = { until: timeText(order.untilWallMs) };
+    events.emit({ ...who, name: "APP_KEPT_AWAKE", details });
+  } else if (was) events.emit({ ...who, name: "APP_KEPT_AWAKE_ENDED" });
 }
 
 /** @param span how long; `null`: until somebody says so */

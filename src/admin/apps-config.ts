@@ -4,7 +4,7 @@ import { cleanText } from "../log-safety.ts";
 import type { Variable } from "../variable.ts";
 import { VARIABLES } from "../variables.ts";
 import { type AppsDeps, explainedPolicyOf } from "./apps-context.ts";
-import { shownSettings } from "./apps-settings.ts";
+import { settingNamesOf, shownSettings } from "./apps-settings.ts";
 import type { ShownConfig } from "./views.ts";
 
 /** Stands for every secret that has a value. */
@@ -30,7 +30,7 @@ export function shownConfig(deps: Pick<AppsDeps, "config" | "given" | "live">): 
     rules: rules.map(({ pattern, settings }, index) => ({
       index,
       pattern: pattern.source,
-      says: Object.keys(settings),
+      says: settingNamesOf(settings),
     })),
   };
 }

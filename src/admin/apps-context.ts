@@ -1,9 +1,11 @@
 /** What the admin endpoints about apps are made of. */
 
-import type { App } from "../app.ts";
+import type { App, Target } from "../app.ts";
+import type { AskBusy } from "../busy.ts";
 import type { Clock } from "../clock.ts";
 import type { AppsConfig, Config } from "../config.ts";
 import type { Core } from "../core.ts";
+import type { Carried } from "../engines/carrier.ts";
 import type { EventStore } from "../event-store/event-store.ts";
 import type { EventBus } from "../events.ts";
 import type { Log } from "../log.ts";
@@ -22,9 +24,13 @@ export interface AppsDeps {
   readonly live: { readonly apps: AppsConfig };
   readonly core: Pick<Core, "lifecycle" | "sweeper" | "table">;
   readonly switchboard: Pick<Switchboard, "deskOf" | "setPause" | "whyAwake">;
+  /** Asks apps whether they are busy. Left out: over HTTP. */
+  readonly askBusy?: AskBusy;
   readonly events: EventBus;
   readonly eventStore: EventStore;
   readonly watch: AppsWatch;
+  /** What the engine carries to a target of an app. Left out or `null`: nobody knows. */
+  readonly carried?: (app: App, target: Target) => Carried | null;
   /** Aborted when streams are to end, as the program stops. */
   readonly stopping: AbortSignal;
 }

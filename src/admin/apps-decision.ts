@@ -5,6 +5,7 @@ import type { App } from "../app.ts";
 import type { ScheduleAt } from "../app-schedule.ts";
 import type { Clock } from "../clock.ts";
 import { type Sweeper, WELCOME_MS } from "../idle.ts";
+import { exceptionText } from "./apps-plan.ts";
 import { timeTextOrNull } from "./apps-times.ts";
 import type { NextDecision } from "./views.ts";
 
@@ -21,7 +22,8 @@ const CHANGES_MAX = 8;
 /** The very decision of sweeps, now and at the next moments at which it can change. Changes nothing. */
 export function nextDecision(app: App, deps: DecisionDeps): NextDecision {
   const { sleep, why } = deps.sweeper.verdictOf(app, 0);
-  return { sleep, why, sleepsAt: timeTextOrNull(sleepsAtMs(app, sleep, deps)) };
+  const exception = sleep ? exceptionText(app) : "";
+  return { sleep, why: why + exception, sleepsAt: timeTextOrNull(sleepsAtMs(app, sleep, deps)) };
 }
 
 /** By the wall clock. */

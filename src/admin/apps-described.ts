@@ -43,6 +43,22 @@ const spanBody = {
   description: "How long, where the query does not say it.",
 };
 
+const EVENT_STREAM = "text/event-stream";
+const streamed = (description: string) => ({
+  200: { description, content: { [EVENT_STREAM]: { schema: TEXT } } },
+});
+const ROWS = streamed("The stream; without an end.");
+const FOLLOWED = streamed("A list, or the stream of what happens.");
+const LAST_EVENT_IDS = [
+  {
+    name: "Last-Event-ID",
+    in: "header",
+    required: false,
+    schema: TEXT,
+    description: "The stream, or the list, goes on after the event with this id.",
+  },
+];
+
 /** The hooks of each route. */
 export const DESCRIBED = {
   list: {
@@ -51,26 +67,29 @@ export const DESCRIBED = {
     detail: { tags: APPS, summary: "A page of the list of apps" },
   },
   stream: {
-    response: { 503: PROBLEM },
+    response: { 200: APP_DETAILS, 503: PROBLEM },
     detail: {
       tags: APPS,
+      responses: ROWS,
       summary: "All apps as they change, as server-sent events",
       description:
-        "One event `snapshot` with the rows of all apps, then `apps` with those that have changed, at most four times a second, and in `gone` those that are there no more (`provider/id`).",
+        "One event `snapshot` with the rows of all apps, then `apps` with those that have changed, at most four times a second, and in `gone` those that are there no more (`provider/id`). An app with the key `stream` is told of as any other where no stream is asked for.",
     },
   },
   details: {
     params: APP,
-    response: { 200: APP_DETAILS, ...noApp },
+    response: { 200: APP_DETAILS, ...badRequest, ...noApp },
     detail: { tags: APPS, summary: "All that is known of one app" },
   },
   wake: {
+    parse: "none",
     params: APP,
     query: WAKE_QUERY,
     response: { 200: ACTION_ANSWER, 202: ACTION_ANSWER, ...badRequest, ...noApp, 503: PROBLEM },
     detail: { tags: ACTIONS, summary: "Wake an app", description: "202: its wake goes on." },
   },
   sleep: {
+    parse: "none",
     params: APP,
     query: SLEEP_QUERY,
     response: { 200: ACTION_ANSWER, ...badRequest, ...noApp, 409: PROBLEM },
@@ -94,8 +113,9 @@ export const DESCRIBED = {
     },
   },
   resume: {
+    parse: "none",
     params: APP,
-    response: { 200: ACTION_ANSWER, ...noApp, 500: PROBLEM },
+    response: { 200: ACTION_ANSWER, ...badRequest, ...noApp, 500: PROBLEM },
     detail: { tags: ACTIONS, summary: "End a pause, or maintenance" },
   },
   keepAwake: {
@@ -116,6 +136,8 @@ export const DESCRIBED = {
     response: { 200: EVENT_LIST, ...badRequest, 503: PROBLEM },
     detail: {
       tags: INSIGHT,
+      parameters: LAST_EVENT_IDS,
+      responses: FOLLOWED,
       summary: "What happened to apps",
       description:
         "With `Accept: text/event-stream` a stream that goes on with what happens; it goes on after the event that the header `Last-Event-ID` names.",
@@ -129,9 +151,14 @@ export const DESCRIBED = {
   plan: {
     query: SWEEP_QUERY,
     response: { 200: SWEEP_ANSWER, ...badRequest },
-    detail: { tags: INSIGHT, summary: "What a sweep would do now" },
+    detail: {
+      tags: INSIGHT,
+      summary: "What a sweep would do now",
+      description: "Apps with `busy.url` that would sleep are asked whether they are busy.",
+    },
   },
   sweep: {
+    parse: "none",
     query: SWEEP_QUERY,
     response: { 200: SWEEP_ANSWER, ...badRequest },
     detail: {

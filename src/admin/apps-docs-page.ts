@@ -53,9 +53,11 @@ interface Endpoint {
 }
 
 /** The whole page. */
-export function docsPage({ info, paths }: OpenApi): string {
+export function docsPage({ components, info, paths }: OpenApi): string {
   const endpoints = Object.entries(paths).flatMap(([path, operations]) =>
-    Object.entries(operations).map(([method, operation]) => ({ method, path, operation })),
+    Object.entries(operations).map(([method, operation]) => {
+      return { method, path, operation: resolved(operation, { components }) };
+    }),
   );
   const tags = [...new Set(endpoints.map(tagOf))];
   const sections = tags.map((tag) => {
@@ -77,6 +79,20 @@ ${Object.entries({ ...ANSWER_CODES, ...ADMIN_CODES })
 </tbody></table></div></section>
 </main><script>${DOCS_SCRIPT}</script></body></html>
 `;
+}
+
+/** A part of the description with what it refers to (`#/components/responses/General`) in its place. */
+function resolved<T>(part: T, document: Json): T {
+  if (Array.isArray(part)) return part.map((one) => resolved(one, document)) as T; // As many, of the same kind.
+  if (typeof part !== "object" || part === null) return part;
+  const { $ref } = part as Json; // JSON of ours.
+  if (typeof $ref === "string") {
+    const steps = $ref.slice("#/".length).split("/");
+    const meant = steps.reduce((at, step) => (at as Json)[step] as Json, document); // It is there.
+    return resolved(meant, document) as T; // What is referred to is of the kind that is wanted here.
+  }
+  const entries = Object.entries(part).map(([name, one]) => [name, resolved(one, document)]);
+  return Object.fromEntries(entries) as T; // The same names.
 }
 
 function codeRow([code, entry]: readonly [
@@ -118,16 +134,21 @@ function bodyHtml(body: unknown): string {
 function responsesHtml(responses: unknown): string {
   if (typeof responses !== "object" || responses === null) return "";
   const all = Object.entries(responses).map(([status, answer]: [string, Json]) => {
-    const { content, description = "" } = answer;
-    const [type, holder] = Object.entries((content ?? {}) as Json)[0] ?? [];
-    const schema = (holder as Json | undefined)?.schema;
-    const shape =
-      schema === undefined
-        ? ""
-        : `<pre tabindex="0">${escaped(type)}\n${escaped(shapeText(schema))}</pre>`;
-    return `<details><summary>${escaped(status)} ${marked(description)}</summary>${shape}</details>`;
+    const { content = {}, description = "" } = answer;
+    const shapes = Object.entries(content as Json).map(([type, holder]) => {
+      const { schema } = holder as Json; // JSON of ours.
+      return `<pre tabindex="0">${escaped(type)}\n${escaped(shapeText(schema))}</pre>`;
+    });
+    const name = status === "default" ? "Anything else" : status;
+    return `<details><summary>${escaped(name)} ${marked(description)}</summary>${headersText(answer)}${shapes.join("")}</details>`;
   });
   return `<h3>Answers</h3>${all.join("")}`;
+}
+
+function headersText({ headers }: Json): string {
+  const names = Object.keys(headers ?? {});
+  if (names.length === 0) return "";
+  return `<p>With ${names.map((name) => `<code>${escaped(name)}</code>`).join(", ")}.</p>`;
 }
 
 function curlText(method: string, path: string): string {

@@ -1,10 +1,11 @@
 /** The description of the admin endpoints, for programs and for people, as a plugin. */
 
 import { createHash } from "node:crypto";
-import { Elysia } from "elysia";
+import { Elysia, t } from "elysia";
 import { DOCS_SCRIPT, DOCS_STYLE, docsPage } from "./apps-docs-page.ts";
 import type { OpenApi } from "./apps-openapi.ts";
 import { found } from "./apps-problem.ts";
+import { file } from "./openapi-answers.ts";
 
 const tags = ["This description"];
 
@@ -13,6 +14,7 @@ export function createDocsRoutes(describe: () => OpenApi) {
   const policy = contentPolicy();
   return new Elysia()
     .get("/__openapi.json", () => found(describe()), {
+      response: { 200: t.Object({}, { additionalProperties: true, description: "OpenAPI 3.1." }) },
       detail: { tags, summary: "This description, for programs (OpenAPI 3.1)" },
     })
     .get(
@@ -27,7 +29,13 @@ export function createDocsRoutes(describe: () => OpenApi) {
             "x-content-type-options": "nosniff",
           },
         }),
-      { detail: { tags, summary: "This description, for people" } },
+      {
+        detail: {
+          tags,
+          summary: "This description, for people",
+          responses: { 200: file("A page.", "text/html") },
+        },
+      },
     );
 }
 

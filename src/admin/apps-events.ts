@@ -11,6 +11,8 @@ import { eventText, type StreamSource } from "./apps-stream.ts";
 export interface EventWish {
   /** Key of the app; left out: of all apps. */
   readonly app?: string;
+  /** Only the one with this id. */
+  readonly id?: string;
   /** Left out: all kinds. */
   readonly names?: readonly EventName[];
   /** Only events after the one with this id, or from the time on that it begins with. */
@@ -99,7 +101,8 @@ async function past(deps: AppsDeps, wish: EventWish): Promise<readonly PaastisEv
   }
 }
 
-function isWanted(event: PaastisEvent, { afterId, app, names }: EventWish): boolean {
+function isWanted(event: PaastisEvent, { afterId, app, id, names }: EventWish): boolean {
+  if (id !== undefined && event.id !== id) return false;
   if (app !== undefined && event.app !== app) return false;
   if (names !== undefined && !names.includes(event.name)) return false;
   return afterId === undefined || event.id > afterId;

@@ -24,6 +24,10 @@ export interface ExplainedRequest {
   readonly userAgent: string;
   /** The header `Accept`. */
   readonly accept: string;
+  /** Whether a browser asks ahead of its user. */
+  readonly isPrefetch: boolean;
+  /** Path and query as they stand in the request. */
+  readonly target: string;
 }
 
 type Fate = Pick<Explained, "code" | "countsAsUse" | "outcome" | "status" | "wakes" | "why">;
@@ -68,11 +72,15 @@ export function createExplain(deps: AppsDeps): Explain {
   };
 }
 
-function headOf({ accept, method, url, userAgent }: ExplainedRequest): RequestHead {
-  const headers: Readonly<Record<string, string>> = { accept, "user-agent": userAgent };
+function headOf(request: ExplainedRequest): RequestHead {
+  const { accept, isPrefetch, method, target, url, userAgent } = request;
+  const headers: Readonly<Record<string, string>> = {
+    ...{ accept, "user-agent": userAgent },
+    ...(isPrefetch && { "sec-purpose": "prefetch" }),
+  };
   return {
     method,
-    target: url.pathname + url.search,
+    target,
     host: url.host,
     clientAddress: "",
     header: (name) => (Object.hasOwn(headers, name) ? (headers[name] ?? null) : null),

@@ -17,6 +17,7 @@ export function whyNot({ log }: { readonly log: Log }, failure: RouteFailure): R
   const { code, error, request } = failure;
   const { pathname, searchParams } = new URL(request.url);
   if (code === "VALIDATION") {
+    if (isAboutPath(error)) return problem("admin_invalid", { detail: NO_KEY });
     const name = nameIn(error);
     const given = searchParams.get(name) ?? undefined;
     return invalid(name, allowedFor(name) || "something else", given);
@@ -31,6 +32,14 @@ export function whyNot({ log }: { readonly log: Log }, failure: RouteFailure): R
   return problem("internal", { detail: "Its log has the details" });
 }
 
+const NO_KEY =
+  "The path does not name an app as paths do: %XX stands for a byte of UTF-8, and nothing else begins with %";
+
+/** Of the path there is but one part that is looked at. */
+function isAboutPath(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "type" in error && error.type === "params";
+}
+
 /** The parameter that is wrong: the framework's list of what is says `/page`. */
 function nameIn(error: unknown): string {
   if (typeof error !== "object" || error === null || !("all" in error)) return "";
@@ -40,6 +49,30 @@ function nameIn(error: unknown): string {
     typeof one === "object" && one !== null && "path" in one ? String(one.path) : "",
   );
   return paths.find((path) => path !== "")?.slice(1) ?? "";
+}
+
+/** Of two values of a parameter nobody knows which one was meant. @returns `null`: none has two */
+export function repeated(routes: readonly DescribedRoute[], request: Request): Response | null {
+  const { pathname, searchParams } = new URL(request.url);
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  const route = routes.find((one) => one.method === method && patternOf(one.path).test(pathname));
+  const twice = namesOf(route?.hooks).find((name) => searchParams.getAll(name).length > 1);
+  if (twice === undefined) return null;
+  return problem("admin_invalid", { detail: `${twice} is given more than once` });
+}
+
+interface DescribedRoute {
+  readonly method: string;
+  readonly path: string;
+  readonly hooks: unknown;
+}
+
+/** Of the parameters that its schema names. */
+function namesOf(hooks: unknown): readonly string[] {
+  if (typeof hooks !== "object" || hooks === null || !("query" in hooks)) return [];
+  const { query } = hooks;
+  if (typeof query !== "object" || query === null || !("properties" in query)) return [];
+  return Object.keys(query.properties ?? {});
 }
 
 /** The methods that a path is asked with, by the routes there are; `null`: there is no such path. */

@@ -1,6 +1,7 @@
 /** The admin endpoints that say what happens and why, as a plugin: events, explanations, sweeps, configuration, savings. */
 
 import { Elysia, type Static } from "elysia";
+import { createAskBusy } from "../busy.ts";
 import { messageOf } from "../errors.ts";
 import type { SweepEntry } from "../idle.ts";
 import { shownConfig } from "./apps-config.ts";
@@ -18,6 +19,7 @@ import {
   sinceIn,
   wholeIn,
 } from "./apps-parameters.ts";
+import { exceptionText, plannedSleeps } from "./apps-plan.ts";
 import { found, problem } from "./apps-problem.ts";
 import type { RouteDeps } from "./apps-routes.ts";
 import { sent, wantsStream } from "./apps-stream.ts";
@@ -29,6 +31,8 @@ const LIMIT_DEFAULT = 100;
 export function createInsightRoutes(deps: RouteDeps) {
   const { core, watch } = deps;
   const explain = createExplain(deps);
+  const askBusy = deps.askBusy ?? createAskBusy({ fetch, clock: deps.clock });
+  const plan = () => plannedSleeps({ ...deps, askBusy }, core.sweeper.plan());
   return new Elysia()
     .onError((failure) => whyNot(deps, failure))
     .get("/__events", ({ query, request }) => eventsFor(deps, query, request), DESCRIBED.events)
@@ -40,13 +44,13 @@ export function createInsightRoutes(deps: RouteDeps) {
       },
       DESCRIBED.explain,
     )
-    .get("/__sweep", () => found(planned(core.sweeper.plan())), DESCRIBED.plan)
+    .get("/__sweep", async () => found(await plan()), DESCRIBED.plan)
     .post(
       "/__sweep",
       async ({ query }) => {
-        if (query.dry_run === "1") return found(planned(core.sweeper.plan()));
+        if (query.dry_run === "1") return found(await plan());
         const { entries } = await core.sweeper.sweep();
-        return found({ ...planned(entries), dryRun: false });
+        return found(begun(entries));
       },
       DESCRIBED.sweep,
     )
@@ -54,11 +58,12 @@ export function createInsightRoutes(deps: RouteDeps) {
     .get("/__savings", () => found(watch.savings.read(core.table.all())), DESCRIBED.savings);
 }
 
-function planned(entries: readonly SweepEntry[]): SweepAnswer {
+function begun(entries: readonly SweepEntry[]): SweepAnswer {
   return {
-    dryRun: true,
+    dryRun: false,
     entries: entries.map(({ app, sleep, why }) => {
-      return { app: app.key, provider: app.ref.provider, sleep, why };
+      const exception = sleep ? exceptionText(app) : "";
+      return { app: app.key, provider: app.ref.provider, sleep, why: why + exception };
     }),
   };
 }
@@ -102,6 +107,7 @@ function wishIn(
     limit,
     ...(query.app !== undefined && { app: query.app.toLowerCase() }),
     ...(names !== null && { names }),
+    ...(query.id !== undefined && { id: query.id }),
     ...(afterId !== null && { afterId }),
   };
 }
@@ -112,11 +118,20 @@ const MISSED_MAX = 10_000;
 const BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const NAVIGATION = "text/html,application/xhtml+xml,*/*;q=0.8";
 
+/** Dot segments and the like are for the app to make something of. @returns `null`: none that could be sent as it is */
+function targetIn(given: string): string | null {
+  const [, target = ""] =
+    /^(?:[a-z][a-z0-9+.-]*:\/\/)?[^/?#]*(\/[\x21-\x7e]*)?$/i.exec(given) ?? [];
+  const [path = ""] = target.split("#");
+  return path === "" ? null : path;
+}
+
 function explainedRequest(query: Static<typeof EXPLAIN_QUERY>): ExplainedRequest | Response {
   const { accept, method = "GET", url: given, user_agent: userAgent } = query;
   const isWhole = /^[a-z][a-z0-9+.-]*:\/\//i.test(given);
   const url = URL.parse(isWhole ? given : `http://${given}`);
-  if (url === null || !/^(?:https?|wss?):$/.test(url.protocol)) {
+  // A path alone would be read as a host.
+  if (given.startsWith("/") || url === null || !/^(?:https?|wss?):$/.test(url.protocol)) {
     return invalid("url", allowedFor("url"), given);
   }
   if (!/^[a-z!#$%&'*+.^_`|~-]{1,40}$/i.test(method)) {
@@ -125,6 +140,8 @@ function explainedRequest(query: Static<typeof EXPLAIN_QUERY>): ExplainedRequest
   return {
     method: method.toUpperCase(),
     url,
+    target: targetIn(given) ?? url.pathname + url.search,
+    isPrefetch: query.prefetch === "1",
     // A program that names itself is no browser.
     accept: accept ?? (userAgent === undefined ? NAVIGATION : "*/*"),
     userAgent: userAgent ?? BROWSER,

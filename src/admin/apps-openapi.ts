@@ -2,6 +2,15 @@
 
 import { version } from "../../package.json" with { type: "json" };
 import { OLD_ENDPOINTS, type Operation } from "./apps-openapi-old.ts";
+import { PROBLEM } from "./apps-shapes.ts";
+import {
+  commonComponents,
+  commonResponses,
+  type Kind,
+  problemAnswer,
+  SECURITY,
+} from "./openapi-answers.ts";
+import { DASHBOARD_PATH, LOG_IN_PATH, LOG_OUT_PATH } from "./paths.ts";
 
 /** A route, as the framework lists it. */
 export interface ListedRoute {
@@ -24,8 +33,10 @@ type Json = Readonly<Record<string, unknown>>;
 
 const INTRODUCTION =
   "Everything that Paastis tells and does for whoever runs it. Over TCP a token is asked for, in the header " +
-  "`x-admin-token` or as `Authorization: Bearer`; over the unix socket none is. Refusals of the newer endpoints are " +
-  "problem details (RFC 9457) with the codes of `paastis-error`.";
+  "`x-admin-token` or as `Authorization: Bearer`, or the cookie of a log-in; over the unix socket none is. Refusals of " +
+  "the newer endpoints are problem details (RFC 9457) with the codes of `paastis-error`; a browser that opens one reads " +
+  "them as a page, and one that comes from another site is sent on by a page first. What is asked with GET may be asked " +
+  "with HEAD, and `/__` leads to `/__/`.";
 
 /** Of routes that have no schemas it is said what the table of the older ones says. */
 export function openApiOf(routes: readonly ListedRoute[]): OpenApi {
@@ -35,32 +46,61 @@ export function openApiOf(routes: readonly ListedRoute[]): OpenApi {
     const method = route.method.toLowerCase();
     const operations = paths[path] ?? {};
     paths[path] = operations;
-    operations[method] = OLD_ENDPOINTS[`${route.method} ${route.path}`] ?? operationOf(route);
+    operations[method] = operationOf(route);
   }
   return {
     openapi: "3.1.0",
     info: { title: "Paastis, admin endpoints", version, description: INTRODUCTION },
     servers: [{ url: "/" }],
     paths,
-    components: {
-      securitySchemes: {
-        token: { type: "apiKey", in: "header", name: "x-admin-token" },
-        bearer: { type: "http", scheme: "bearer" },
-      },
-    },
-    security: [{ token: [] }, { bearer: [] }],
+    components: recordOf(cleanSchema(commonComponents())),
+    security: SECURITY,
   };
 }
 
-function operationOf({ hooks, method, path }: ListedRoute): Operation {
+/** With its own answers, and those that all of its kind can have. */
+function operationOf(route: ListedRoute): Operation {
+  const { method, path } = route;
+  const old = OLD_ENDPOINTS[`${method} ${path}`];
+  const own = old ?? describedIn(route);
+  const kind = old === undefined ? kindOf(path, recordOf(route.hooks)) : "established";
+  return {
+    ...own,
+    ...(kind === "open" && { security: [] }),
+    responses: { ...commonResponses(kind, method), ...recordOf(own.responses) },
+  };
+}
+
+function kindOf(path: string, hooks: Json): Kind {
+  if (path === LOG_IN_PATH || path === LOG_OUT_PATH) return "log-in";
+  if (path.startsWith(DASHBOARD_PATH)) return "page";
+  return recordOf(hooks.detail).security === undefined ? "newer" : "open";
+}
+
+function describedIn({ hooks, method, path }: ListedRoute): Operation {
   const { detail, params, query, response } = recordOf(hooks);
-  const { summary, ...more } = recordOf(detail);
+  const { parameters, responses, summary, ...more } = recordOf(detail);
   return {
     ...more,
     summary: typeof summary === "string" ? summary : `${method} ${path}`,
-    parameters: [...parametersIn("path", params, path), ...parametersIn("query", query, path)],
-    responses: responsesOf(recordOf(response)),
+    parameters: [
+      ...parametersIn("path", params, path),
+      ...parametersIn("query", query, path),
+      ...(Array.isArray(parameters) ? parameters : []),
+    ],
+    responses: together(responsesOf(recordOf(response)), recordOf(responses)),
   };
+}
+
+/** What a route's schemas say of a status, and what else can come with it. */
+function together(schemas: Json, more: Json): Json {
+  const statuses = Object.entries(more).map(([status, answer]) => {
+    const known = recordOf(schemas[status]);
+    const own = recordOf(cleanSchema(answer));
+    const content = { ...recordOf(known.content), ...recordOf(own.content) };
+    return [status, { ...known, ...own, ...(Object.keys(content).length > 0 && { content }) }];
+  });
+  return { ...schemas, ...Object.fromEntries(statuses) };
 }
 
 function parametersIn(place: "path" | "query", schema: unknown, path: string): Json[] {
@@ -91,13 +131,12 @@ const MEANINGS: Readonly<Record<string, string>> = {
 
 function responsesOf(response: Json): Json {
   const entries = Object.entries(response).map(([status, schema]) => {
-    const type = Number(status) < 400 ? "application/json" : "application/problem+json";
-    const content = { [type]: { schema: cleanSchema(schema) } };
-    return [status, { description: MEANINGS[status] ?? "The answer.", content }];
+    const description = MEANINGS[status] ?? "The answer.";
+    if (schema === PROBLEM) return [status, problemAnswer(status, description)];
+    const content = { "application/json": { schema: cleanSchema(schema) } };
+    return [status, { description, content }];
   });
-  return entries.length === 0
-    ? { 200: { description: "The answer." } }
-    : Object.fromEntries(entries);
+  return Object.fromEntries(entries);
 }
 
 /** The framework accepts texts in the place of numbers, as queries hold them: that is no part of the description. */

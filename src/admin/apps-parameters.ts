@@ -75,6 +75,7 @@ export const EVENTS_QUERY = t.Object({
   app: text("Key of the app."),
   name: text("Names of events, separated by commas."),
   since: text("Only events from a time on, or of the last so long: 2026-12-24T18:00:00Z, 2h."),
+  id: text("Only the event with this id, such as the reference that a visitor was given."),
   after: text("Only events after the one with this id, like the header `Last-Event-ID`."),
   limit: whole(0, EVENTS_MAX, "At most so many, the newest; default 100."),
 });
@@ -90,6 +91,7 @@ export const EXPLAIN_QUERY = t.Object({
   method: text("Default GET."),
   user_agent: text("Default: that of a browser."),
   accept: text("The header `Accept`; default: that of a browser's navigation."),
+  prefetch: flag("1: a browser asks ahead of its user, as `Sec-Purpose` says."),
 });
 
 /** `GET /__sweep` and `POST /__sweep`. */
@@ -162,6 +164,10 @@ export async function spanIn(
 ): Promise<Span | null | Response> {
   const body = await bodyOf(request);
   if (body instanceof Response) return body;
+  const names = [body, query].flatMap((given) => Object.keys(given));
+  if (new Set(names).size < names.length) {
+    return problem("admin_invalid", { detail: "The query and the body both say how long" });
+  }
   const span = readSpan({ ...body, ...query });
   return span !== null && "why" in span ? problem("admin_invalid", { detail: span.why }) : span;
 }
@@ -176,8 +182,9 @@ async function bodyOf(request: Request): Promise<Static<typeof SPAN> | Response>
     const body: unknown = JSON.parse(content);
     if (typeof body !== "object" || body === null || Array.isArray(body)) return refusal();
     // Looked at next.
-    const { for: forText, until } = body as { for?: unknown; until?: unknown };
-    if (!isTextOrNone(forText) || !isTextOrNone(until)) return refusal();
+    const { for: forText, until, ...others } = body as { for?: unknown; until?: unknown };
+    if (Object.keys(others).length > 0 || !isTextOrNone(forText) || !isTextOrNone(until))
+      return refusal();
     return {
       ...(forText !== undefined && { for: forText }),
       ...(until !== undefined && { until }),

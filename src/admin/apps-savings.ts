@@ -42,16 +42,16 @@ const HOUR_MS = 3_600_000;
 /** Goes on where an earlier run has stored that it left off; the time in between counts for nothing. */
 export function createSavingsCounter(deps: SavingsDeps): SavingsCounter {
   const totals = storedTotals(deps) ?? { sinceMs: deps.clock.wallMs(), asleepMs: 0, awakeMs: 0 };
+  const startedMs = deps.clock.now();
   const seen = new WeakMap<App, { atMs: number; kind: AppState["kind"] }>();
   const look = (app: App) => {
     // Its platform does what it does without us.
     if (app.sleepsByItself) return;
     const atMs = deps.clock.now();
-    const before = seen.get(app);
-    if (before === undefined) {
-      seen.set(app, { atMs, kind: app.state.kind });
-      return;
-    }
+    // It has been in its state for as long as it says, but not counted here before the start.
+    const first = { atMs: Math.max(startedMs, app.state.sinceMs), kind: app.state.kind };
+    const before = seen.get(app) ?? first;
+    seen.set(app, before);
     const field = FIELDS[before.kind];
     if (field !== null) totals[field] += Math.max(0, atMs - before.atMs);
     before.atMs = atMs;

@@ -2,6 +2,7 @@
 
 import type { Policy } from "../app.ts";
 import type { ForceSleepWindow } from "../app-schedule.ts";
+import type { Settings } from "../config.ts";
 import type { AppHooks } from "../hooks.ts";
 import { cleanText } from "../log-safety.ts";
 import type { ExplainedPolicy, PolicySource } from "../rules.ts";
@@ -37,6 +38,33 @@ const SETTINGS: Readonly<
   ],
   hooks: ["hooks", ({ hooks }) => (hooks === null ? null : hookNames(hooks))],
 };
+
+/** What entries of the file say, as the file calls it. */
+const NAMES: Readonly<Record<keyof Settings, string>> = {
+  appName: "app_name",
+  provider: "provider",
+  maxIdleMinutes: "app_max_idle_time",
+  linkedApps: "linked_apps",
+  health: "health",
+  wakeTimeoutSeconds: "wake_timeout",
+  preserveHost: "preserve_host",
+  tlsVerify: "tls_verify",
+  tlsCa: "tls_ca",
+  switching: "switch",
+  ignore: "wake.ignore",
+  keepAwake: "keep_awake",
+  forceSleep: "force_sleep",
+  busyUrl: "busy.url",
+  keepAwakeHeaderMaxMinutes: "busy.header_max",
+  websocketMaxQuietMinutes: "websocket_max_quiet_time",
+  hooks: "hooks",
+};
+
+/** Names of the settings that a rule has. */
+export function settingNamesOf(settings: Settings): readonly string[] {
+  // The table has the fields of settings.
+  return Object.keys(settings).map((field) => NAMES[field as keyof Settings]);
+}
 
 /** All settings of an app. */
 export function shownSettings({ policy, sources }: ExplainedPolicy): readonly ShownSetting[] {

@@ -88,6 +88,7 @@ const summaryFields = {
   lastUsed: orNull(time("When a client last used it.")),
   next,
   keptAwakeUntil: orNull(time("Until when an operator wants it awake.")),
+  sleepsByItself: t.Boolean({ description: "Its platform puts it to sleep: Paastis cannot." }),
   target: orNull(t.String({ description: "Where its requests go, or went last." })),
   lastWake: orNull(
     t.Object(
@@ -131,6 +132,10 @@ const event = shapeOf<ShownEvent>()(
   }),
 );
 
+const address = t.Union([t.Integer(), t.String()], {
+  description: "A port of this machine; of any other target its whole address.",
+});
+
 /** All that is known of one app. */
 export const APP_DETAILS = shapeOf<AppDetails>()(
   t.Object({
@@ -145,7 +150,18 @@ export const APP_DETAILS = shapeOf<AppDetails>()(
       draining: t.Array(t.Object({ address: t.String(), until: time("When it is cut.") })),
       rollback: orNull(t.Object({ to: t.String(), until: time("So long there is a way back.") })),
     }),
-    lastSwitch: t.Unknown({ description: "The newest switch; null: there was none." }),
+    lastSwitch: orNull(
+      t.Object(
+        {
+          from: orNull(address),
+          to: address,
+          at: time("When it was."),
+          reason: t.Union([t.Literal("manual"), t.Literal("deploy"), t.Literal("rollback")]),
+          id: t.String({ description: "The switch's own name, in the log and among the events." }),
+        },
+        { description: "The newest switch; null: there was none." },
+      ),
+    ),
     wakes: t.Object({
       historyMs: t.Array(t.Number(), { description: "Durations that are known, newest last." }),
       medianMs: orNull(t.Number()),
@@ -271,7 +287,7 @@ export const SAVINGS = shapeOf<Savings>()(
 );
 
 /** A refusal. */
-export const PROBLEM = shapeOf<Omit<Problem, "app" | "remedy">>()(
+export const PROBLEM = shapeOf<Problem>()(
   t.Object(
     {
       type: t.String({ description: "Where the code is explained." }),
@@ -279,7 +295,9 @@ export const PROBLEM = shapeOf<Omit<Problem, "app" | "remedy">>()(
       status: t.Integer(),
       detail: t.String({ description: "What is the case here." }),
       code: t.String({ description: "As in the header `paastis-error`." }),
+      app: t.Optional(t.String({ description: "Key of the app that it is about." })),
+      remedy: t.Optional(t.String({ description: "What to do." })),
     },
-    { additionalProperties: true, description: "Problem details (RFC 9457)." },
+    { description: "Problem details (RFC 9457)." },
   ),
 );

@@ -69,8 +69,11 @@ export function wantsStream({ headers }: Request): boolean {
 export function sent(streams: Streams, source: StreamSource, { method }: Request): Response {
   if (method === "HEAD") return new Response(null, { headers: HEADERS });
   const detail = `${streams.count()} streams are open already, or Paastis stops`;
-  return streams.open(source) ?? problem("admin_busy", { detail });
+  return streams.open(source) ?? problem("admin_busy", { detail, headers: BUSY_HEADERS });
 }
+
+/** Whoever has left makes room as soon as that is noticed. */
+const BUSY_HEADERS = { "retry-after": "5" };
 
 /** One event. @param id what the client says when it comes back; left out: none */
 export function eventText(name: string, data: unknown, id?: string): string {

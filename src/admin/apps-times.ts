@@ -26,9 +26,17 @@ export function readDuration(text: string): number | null {
 
 /** A time, ms since the epoch; without a zone by the clocks of this machine. `null`: it is none. */
 export function readTime(text: string): number | null {
-  if (!TIME.test(text.trim())) return null;
+  if (!TIME.test(text.trim()) || !isDay(text.trim().slice(0, DAY_CHARACTERS))) return null;
   const ms = Date.parse(text.trim().toUpperCase());
   return Number.isNaN(ms) ? null : ms;
+}
+
+const DAY_CHARACTERS = "2026-12-24".length;
+
+/** The runtime takes 31 February for a day in March. */
+function isDay(text: string): boolean {
+  const ms = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(ms) && timeText(ms).startsWith(text);
 }
 
 /** How long something is to last. */

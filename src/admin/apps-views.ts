@@ -57,6 +57,7 @@ function summaryOf(deps: AppsDeps, decision: DecisionDeps, app: App): AppSummary
     keptAwakeUntil: isOrderedAwake(app, clock.wallMs())
       ? timeTextOrNull(app.keepAwake?.untilWallMs ?? null)
       : null,
+    sleepsByItself: app.sleepsByItself,
     target: targetText(targetNow(app)),
     lastWake: watch.wakes.of(app),
     activity: watch.charts.of(app),
@@ -108,11 +109,15 @@ function detailsOf(deps: AppsDeps, app: App): Omit<AppDetails, keyof AppSummary 
 }
 
 /** Who keeps it awake, requests and sockets first. */
-function holdersOf({ clock }: AppsDeps, app: App): AppDetails["holders"] {
+function holdersOf(deps: AppsDeps, app: App): AppDetails["holders"] {
+  const { clock } = deps;
   const { leases, leasesElsewhere, waiting } = app;
   const kept = whyKeptAwake(app, { nowMs: clock.now(), wallMs: clock.wallMs() });
+  const served = Math.max(0, leases - waiting);
+  const sockets = socketsAmong(served, deps, app);
   return [
-    { kind: "request or socket", count: Math.max(0, leases - waiting) },
+    { kind: "request", count: served - sockets },
+    { kind: "WebSocket or event stream", count: sockets },
     { kind: "held", count: Math.min(waiting, leases) },
     { kind: "at another instance", count: leasesElsewhere },
     ...app.linkedFrom.map((user) => ({
@@ -121,6 +126,14 @@ function holdersOf({ clock }: AppsDeps, app: App): AppDetails["holders"] {
     })),
     { kind: kept ?? "", count: kept === null ? 0 : 1 },
   ].filter(({ count }) => count > 0);
+}
+
+/** Of connections that are open, those that say nothing may hold nothing. */
+function socketsAmong(served: number, { carried }: AppsDeps, app: App): number {
+  const target = targetNow(app);
+  const now = target === null ? null : (carried?.(app, target) ?? null);
+  if (now === null) return 0;
+  return Math.min(Math.max(0, served - now.requests), now.sockets + now.closing);
 }
 
 function targetsOf(desk: Desk): AppDetails["targets"] {

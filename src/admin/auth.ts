@@ -6,7 +6,7 @@ import { createTrust } from "../client-address.ts";
 import type { AdminConfig } from "../config.ts";
 import type { RequestHead } from "../engines/engine.ts";
 import { isThroughProxy } from "../public-why.ts";
-import { type Client, isFromOwnPage } from "./client.ts";
+import { type Client, isFromOwnPage, NAMED_OTHERWISE } from "./client.ts";
 import { type Credential, credentialOf } from "./credential.ts";
 import type { Claim } from "./own-hosts.ts";
 import { isAdminPath, isChanging, LOG_IN_PATH, pathOf } from "./paths.ts";
@@ -69,11 +69,18 @@ export function createAdminGuard(options: GuardOptions): (visit: Visit) => Verdi
       if (!isOurs) return ASTRAY;
     }
     if (!isListed(client.address)) {
-      const who = isIP(client.address) === 0 ? "This client" : client.address;
-      return denied(403, `${who} is not in ADMIN_ALLOWLIST`);
+      return denied(403, notListed(client));
     }
     return whyNot(options, visit, credential) ?? tooManyChanges(options, visit) ?? GRANTED;
   };
+}
+
+function notListed({ address }: Client): string {
+  if (address === NAMED_OTHERWISE) {
+    return "The proxy of TRUSTED_PROXIES must name its client by X-Forwarded-For: Forwarded alone is not believed";
+  }
+  const who = isIP(address) === 0 ? "This client" : address;
+  return `${who} is not in ADMIN_ALLOWLIST`;
 }
 
 /** On a host of an app nothing is refused: what proves nothing is the app's, whatever it is. */

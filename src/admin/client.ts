@@ -27,10 +27,22 @@ export function clientOf(head: RequestHead, { isTrusted, isTls }: ClientFacts): 
   if (!isTrusted(head.clientAddress)) return own;
   const scheme = firstIn(head.header("x-forwarded-proto"));
   return {
-    address: namedBy(head, isTrusted),
+    address: clientNamed(head, isTrusted),
     isSecure: scheme === null ? isTls : scheme === "https",
     host: firstIn(head.header("x-forwarded-host")) ?? own.host,
   };
+}
+
+/** Stands for an address that nobody can read: it is in no list. */
+export const NAMED_OTHERWISE = "unknown, as its proxy names it by Forwarded alone";
+
+/**
+ * The header that is believed is one. A proxy that adds `Forwarded` alone (RFC 7239) may as well have passed on what a
+ * client has made up: whose address that is, nobody knows.
+ */
+function clientNamed(head: RequestHead, isTrusted: (address: string) => boolean): string {
+  const isOther = head.header("x-forwarded-for") === null && head.header("forwarded") !== null;
+  return isOther ? NAMED_OTHERWISE : namedBy(head, isTrusted);
 }
 
 /** The last address of those named that is no trusted proxy's: each proxy adds the one that it was asked by. */

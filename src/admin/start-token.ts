@@ -7,25 +7,30 @@ import { DASHBOARD_PATH } from "./paths.ts";
 /** What must be known to say it. */
 export interface StartTokenFacts {
   readonly admin: Pick<AdminConfig, "hosts" | "isTls" | "startToken">;
-  readonly config: Pick<Config, "defaultApp" | "host">;
+  readonly config: Pick<Config, "defaultApp" | "host" | "logLevel">;
   readonly port: number;
   readonly log: Log;
 }
 
-/** The token is in the line's text: a field of such a name would be hidden. */
+/**
+ * The token is in the line's text: a field of such a name would be hidden. It is said at any level: nobody can get in
+ * without. Only a log that is to be silent has nothing.
+ */
 export function sayStartToken({ admin, config, port, log }: StartTokenFacts): void {
   const { hosts, isTls, startToken } = admin;
   if (startToken === undefined) return;
   const [ownHost] = hosts;
   const scheme = isTls ? "https" : "http";
   const dashboard = `${scheme}://${inUrl(ownHost ?? reachable(config.host))}:${port}${DASHBOARD_PATH}`;
+  const say =
+    log[config.logLevel === "warn" || config.logLevel === "error" ? config.logLevel : "info"];
   const until = "ADMIN_TOKEN is not set: until this program ends";
   if (ownHost === undefined && config.defaultApp !== null) {
     const next = "every host leads to an app: ADMIN_HOST names one that the dashboard is at";
-    log.info({ next }, `${until} the admin endpoints open with the token ${startToken}`);
+    say({ next }, `${until} the admin endpoints open with the token ${startToken}`);
     return;
   }
-  log.info({ dashboard }, `${until} ${dashboard} opens with the token ${startToken}`);
+  say({ dashboard }, `${until} ${dashboard} opens with the token ${startToken}`);
 }
 
 /** All addresses of this machine are none that a browser can go to. */

@@ -59,6 +59,8 @@ export interface AppSummary {
   readonly next: NextDecision;
   /** Until when somebody wants it awake; `null`: nobody said so. */
   readonly keptAwakeUntil: string | null;
+  /** Its platform puts it to sleep: nobody here can. */
+  readonly sleepsByItself: boolean;
   readonly target: string | null;
   readonly lastWake: LastWake | null;
   /** Requests by half hour, oldest first, 48 of them, as far as this program has run. */
@@ -75,7 +77,7 @@ export interface ShownSetting {
 
 /** All that is known of one app. */
 export interface AppDetails extends AppSummary {
-  /** Who holds it: `request or socket`, `held`, `at another instance`, `linked from shop`, an operator; counted. */
+  /** Who holds it: `request`, `WebSocket or event stream`, `held`, `at another instance`, `linked from shop`, an operator; counted. */
   readonly holders: readonly { readonly kind: string; readonly count: number }[];
   readonly settings: readonly ShownSetting[];
   readonly snapshot: unknown;
@@ -85,7 +87,8 @@ export interface AppDetails extends AppSummary {
     /** The way back, while there is one. */
     readonly rollback: { readonly to: string; readonly until: string } | null;
   };
-  readonly lastSwitch: unknown;
+  /** `null`: there was none. */
+  readonly lastSwitch: ShownSwitch | null;
   readonly wakes: {
     /** Durations that are known, newest last. */
     readonly historyMs: readonly number[];
@@ -100,6 +103,15 @@ export interface AppDetails extends AppSummary {
   readonly statuses: Readonly<Record<"2xx" | "3xx" | "4xx" | "5xx", number>>;
   /** The newest events, newest first. */
   readonly events: readonly ShownEvent[];
+}
+
+/** One switch. Ports are of this machine; of any other target it is the whole address. */
+export interface ShownSwitch {
+  readonly from: number | string | null;
+  readonly to: number | string;
+  readonly at: string;
+  readonly reason: "deploy" | "manual" | "rollback";
+  readonly id: string;
 }
 
 /** One event. */

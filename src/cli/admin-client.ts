@@ -28,6 +28,8 @@ export interface AdminRequest {
 export interface AdminReply {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
+  /** `Retry-After`, in seconds; left out: there is none. */
+  readonly retryAfterS?: number;
 }
 
 /** What asking needs from outside. */
@@ -171,7 +173,9 @@ export async function replyFrom(response: Response, place: Place): Promise<Admin
     });
   }
   const body = parse(await textOf(response));
-  if (body !== null) return { status, body };
+  const wait = headers.get("retry-after") ?? "";
+  const later = /^\d{1,6}$/.test(wait) ? { retryAfterS: Number(wait) } : {};
+  if (body !== null) return { status, body, ...later };
   throw notPaastis(place, status);
 }
 

@@ -1,5 +1,6 @@
 /** What a "no" of the admin endpoints means for whoever asked: a text with what to do, and the exit status. Pure. */
 
+import type { AdminReply } from "./admin-client.ts";
 import type { Reach } from "./admin-reach.ts";
 import { at, type Body, outputText, seenWords, shown } from "./admin-text.ts";
 import { EXIT_FAILURE, EXIT_NO_PERMISSION, EXIT_USAGE } from "./exit-codes.ts";
@@ -23,14 +24,15 @@ export function refusalStatus(status: number): number {
  */
 export function refusalText(
   what: string,
-  { status, body }: { readonly status: number; readonly body: Body },
+  reply: AdminReply,
   reach: Pick<Reach, "token" | "tokenFrom">,
 ): string {
+  const { status, body } = reply;
   const output = at(body, "output");
   const lines = [
     `${what}: ${whyOf(status, body)}`,
     evidenceIn(body),
-    adviceFor(status, body, reach),
+    adviceFor(reply, reach),
     output === undefined || output === null ? "" : `Its last output:\n${outputText(output)}`,
   ];
   return `${lines
@@ -71,7 +73,11 @@ const ADVICE: Readonly<Record<string, string>> = {
     "STATE_FILE says where it is kept: is there room, and may Paastis write there?",
 };
 
-function adviceFor(status: number, body: Body, reach: Pick<Reach, "token" | "tokenFrom">): string {
+function adviceFor(
+  { status, body, retryAfterS }: AdminReply,
+  reach: Pick<Reach, "token" | "tokenFrom">,
+): string {
+  if (status === 429 && retryAfterS !== undefined) return `Try again in ${retryAfterS} s`;
   if (status === 401) {
     return reach.token === null
       ? "Give the token with --token or PAASTIS_TOKEN, or name the instance with --instance"

@@ -80,13 +80,14 @@ function addEvents(
   { verb }: Registering,
   { ask, surroundings, outcome }: { ask: Ask; surroundings: Surroundings; outcome: Outcome },
 ): void {
-  verb("events", "list what happened to apps")
+  verb("events [reference]", "list what happened to apps, or what a reference stands for")
     .option("-f, --follow", "go on with what happens, until interrupted")
     .option("--name <names>", "only these, separated by commas: APP_STARTED,APP_STOPPED")
     .option("--since <time>", "from a time on, or of the last so long: 2h")
     .option("--limit <number>", "at most so many, the newest (default: 100)")
-    .action(async ({ follow, name, since, limit, ...flags }: AdminFlags & EventFlags) => {
-      const query = { name, since, limit };
+    .action(async (id: string | undefined, options: AdminFlags & EventFlags) => {
+      const { follow, name, since, limit, ...flags } = options;
+      const query = { id, name, since, limit };
       if (follow !== true) return await ask((verbs) => verbs.eventsCall(query), flags);
       try {
         const { followEvents } = await import("./events-follow.ts");
@@ -104,6 +105,7 @@ interface ExplainFlags {
   readonly method?: string;
   readonly userAgent?: string;
   readonly accept?: string;
+  readonly prefetch?: true;
 }
 
 function addInsight({ verb }: Registering, ask: Ask): void {
@@ -111,9 +113,11 @@ function addInsight({ verb }: Registering, ask: Ask): void {
     .option("--method <method>", "another one than GET")
     .option("--user-agent <text>", "who asks (default: a browser)")
     .option("--accept <text>", "what its header Accept says")
+    .option("--prefetch", "as a browser that asks ahead of its user")
     .action((address: string, flags: AdminFlags & ExplainFlags) => {
-      const { accept, method, userAgent } = flags;
-      return ask(({ explainCall }) => explainCall(address, { accept, method, userAgent }), flags);
+      const { accept, method, prefetch, userAgent } = flags;
+      const query = { accept, method, userAgent, prefetch: prefetch === true ? "1" : undefined };
+      return ask(({ explainCall }) => explainCall(address, query), flags);
     });
   verb("sweep", "look for idle apps now, and put them to sleep")
     .option("--dry-run", "only say what would be done")

@@ -135,13 +135,18 @@ export function eventLine(event: unknown): string {
 function eventRow(event: unknown): Row {
   const reason = at(event, "reason");
   const why = present(reason) ? `: ${shown(reason)}` : "";
+  const name = shown(at(event, "name"));
+  const reference = FAILURES.includes(name) ? ` (reference ${shown(at(event, "id"))})` : "";
   return [
     timeWords(at(event, "at")),
     shown(at(event, "app")),
-    shown(at(event, "name")),
-    `${shown(at(event, "cause"))}${why}`,
+    name,
+    `${shown(at(event, "cause"))}${why}${reference}`,
   ];
 }
+
+/** What visitors are shown the reference of. */
+const FAILURES = ["APP_START_FAILED", "APP_CRASHED"];
 
 /** What becomes of a request, in words. */
 const OUTCOMES: Readonly<Record<string, string>> = {

@@ -94,8 +94,8 @@ export function eventsCall(flags: Texts): AdminCall {
 
 /** `explain <url>`. */
 export function explainCall(url: string, flags: Texts): AdminCall {
-  const { method, userAgent, accept } = flags;
-  const query = given({ url, method, user_agent: userAgent, accept });
+  const { method, userAgent, accept, prefetch } = flags;
+  const query = given({ url, method, user_agent: userAgent, accept, prefetch });
   return {
     cannot: "Cannot explain it",
     request: { ...READING, path: "/__explain", query, timeoutMs: ANSWER_MS_MAX },

@@ -121,6 +121,15 @@ async function refusalOf(answer: Response): Promise<CallError> {
   const message =
     body.detail ?? body.message ?? body.title ?? `It answered ${status} ${statusText}`;
   const wait = answer.headers.get("retry-after");
-  const later = status === 429 && wait !== null ? `Try again in ${wait} s` : "";
-  return new CallError(message, { remedy: body.remedy ?? later, status });
+  if (status === 429 && wait !== null) return tooFast(Number(wait));
+  return new CallError(message, { remedy: body.remedy ?? "", status });
+}
+
+/** Whoever goes through many apps meets it: nothing is wrong. */
+function tooFast(waitS: number): CallError {
+  const remedy = `You can go on in ${waitS} s. ADMIN_RATE_LIMIT says how many changes a minute may come from one address`;
+  return new CallError("That was one change too many for this minute, and nothing was done", {
+    remedy,
+    status: 429,
+  });
 }

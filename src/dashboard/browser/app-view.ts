@@ -17,7 +17,7 @@ import { createOrderButtons } from "./order-buttons.ts";
 import type { Orders } from "./orders.ts";
 import { LIST_ADDRESS } from "./places.ts";
 import { createStateBadge } from "./state-badge.ts";
-import { stateOf } from "./states.ts";
+import { sinceOf, stateOf } from "./states.ts";
 import { createTimeMark } from "./time-mark.ts";
 import { createTimeline } from "./timeline.ts";
 import { wholeText } from "./words.ts";
@@ -67,7 +67,8 @@ export function createAppView(deps: AppViewDeps): AppView {
   const element = h("div", { class: "app-page" }, head.element, problem, body);
   let key: string | null = null;
   let details: AppDetails | null = null;
-  const show = (why: string | null) => {
+  let why: string | null = null;
+  const show = () => {
     const row = key === null ? null : model.byKey(key);
     setText(head.title, key ?? "");
     setText(problem, why ?? (details === null ? "Loading…" : ""));
@@ -81,8 +82,9 @@ export function createAppView(deps: AppViewDeps): AppView {
     for (const card of [...cards, timeline]) card.show(app, nowMs);
   };
   const asking = createAsking(deps.calls, (answer) => {
+    why = typeof answer === "string" ? answer : null;
     if (typeof answer !== "string") details = answer;
-    show(typeof answer === "string" ? answer : null);
+    show();
   });
   let seen: AppSummary | null = null;
   return {
@@ -91,18 +93,19 @@ export function createAppView(deps: AppViewDeps): AppView {
     open(next) {
       key = next;
       details = null;
+      why = null;
       seen = null;
       asking.about(next);
-      if (next !== null) show(null);
+      if (next !== null) show();
     },
     draw() {
       if (key === null) return;
       const row = model.byKey(key);
-      if (row !== seen && seen !== null) asking.soon();
+      if (row !== seen && (seen !== null || why !== null)) asking.soon();
       seen = row;
-      show(null);
+      show();
     },
-    tick: () => key !== null && show(null),
+    tick: () => key !== null && show(),
   };
 }
 
@@ -129,7 +132,7 @@ function createHead(orders: Orders) {
       }
       if (app === null) return;
       badge.show(stateOf(app));
-      since.show(`for ${wholeText(Math.max(0, nowMs - Date.parse(app.since)))}`, app.since);
+      since.show(`for ${wholeText(Math.max(0, nowMs - Date.parse(sinceOf(app))))}`, sinceOf(app));
       setText(origin, app.id === app.key ? app.provider : `${app.provider} · ${app.id}`);
       buttons.show(app);
     },

@@ -109,6 +109,8 @@ const EVENTS: Readonly<Record<string, readonly [words: string, tone: EventTone]>
   APP_HEALTHY: ["Healthy again", "good"],
   APP_PAUSED: ["Paused", "plain"],
   APP_RESUMED: ["Resumed", "good"],
+  APP_KEPT_AWAKE: ["Kept awake", "good"],
+  APP_KEPT_AWAKE_ENDED: ["No longer kept awake", "plain"],
   HOOK_FAILED: ["Hook failed", "bad"],
 };
 

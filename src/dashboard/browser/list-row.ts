@@ -8,7 +8,7 @@ import type { Orders } from "./orders.ts";
 import { appAddress } from "./places.ts";
 import { createSparkline } from "./sparkline.ts";
 import { createStateBadge } from "./state-badge.ts";
-import { stateOf } from "./states.ts";
+import { sinceOf, stateOf } from "./states.ts";
 import { createTimeMark } from "./time-mark.ts";
 import { wholeText } from "./words.ts";
 
@@ -51,7 +51,7 @@ export function createListRow(orders: Orders): ListRow {
   let app: AppSummary | null = null;
   const tick = (nowMs: number) => {
     if (app === null) return;
-    since.show(wholeText(Math.max(0, nowMs - Date.parse(app.since))), app.since);
+    since.show(wholeText(Math.max(0, nowMs - Date.parse(sinceOf(app)))), sinceOf(app));
     setText(why, whyText(app, nowMs));
     const sleepsIn = sleepsInText(app, nowMs);
     sleeps.show(sleepsIn ?? "–", sleepsIn === null ? null : app.next.sleepsAt);

@@ -23,7 +23,9 @@ export function createOrderButtons(orders: Orders): OrderButtons {
   const word = h("span");
   const hidden = h("span", { class: "unseen" });
   const act = withApp((one) => {
-    if (main.getAttribute("aria-disabled") !== "true") void orders[primaryOf(one)](one);
+    const primary = primaryOf(one);
+    if (primary !== null && main.getAttribute("aria-disabled") !== "true")
+      void orders[primary](one);
   });
   const main = h("button", { type: "button", class: "order", onclick: act }, word, hidden);
   const onMore = withApp((one) => openMenu(more, one, orders));
@@ -50,6 +52,8 @@ export function createOrderButtons(orders: Orders): OrderButtons {
     show(next) {
       app = next;
       const primary = primaryOf(next);
+      setAttribute(main, "hidden", primary === null);
+      if (primary === null) return setAttribute(more, "aria-label", `More for ${next.key}`);
       setText(word, WORDS[primary]);
       setText(hidden, ` ${next.key}`);
       setAttribute(main, "data-order", primary);
@@ -63,8 +67,10 @@ export function createOrderButtons(orders: Orders): OrderButtons {
   };
 }
 
-function primaryOf({ pause, phase }: AppSummary): Primary {
+/** `null`: it is awake, and its platform alone puts it to sleep. */
+function primaryOf({ pause, phase, sleepsByItself }: AppSummary): Primary | null {
   if (pause !== null) return "resume";
+  if (sleepsByItself && phase === "awake") return null;
   return phase === "awake" || phase === "draining" || phase === "stopping" ? "sleep" : "wake";
 }
 
@@ -99,7 +105,9 @@ function openMenu(button: HTMLElement, app: AppSummary, orders: Orders): void {
     app.pause === null
       ? item("Pause…", () => orders.pause(app))
       : item("Resume", () => orders.resume(app)),
-    app.phase === "awake" ? item("Put to sleep", () => orders.sleep(app)) : null,
+    app.phase === "awake" && !app.sleepsByItself
+      ? item("Put to sleep", () => orders.sleep(app))
+      : null,
     app.phase === "awake" ? null : item("Wake", () => orders.wake(app)),
   );
   menu.addEventListener("toggle", (event) => {

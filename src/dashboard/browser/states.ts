@@ -33,3 +33,8 @@ export const STATE_WORDS: Readonly<Record<ShownState, string>> = {
 export function stateOf({ pause, phase }: Pick<AppSummary, "pause" | "phase">): ShownState {
   return pause?.kind ?? phase;
 }
+
+/** Since when it is in that state. */
+export function sinceOf({ pause, since }: Pick<AppSummary, "pause" | "since">): string {
+  return pause?.since ?? since;
+}

@@ -31,6 +31,9 @@ export function createTimeline(): Card {
   };
 }
 
+/** What visitors are shown the reference of. */
+const FAILURES: readonly string[] = ["APP_START_FAILED", "APP_CRASHED"];
+
 function itemOf(event: ShownEvent): HTMLElement {
   const { tone, words } = eventWords(event);
   return h(
@@ -43,6 +46,9 @@ function itemOf(event: ShownEvent): HTMLElement {
       h("strong", {}, words),
       event.cause === "" ? null : h("span", { class: "because" }, sentence(event.cause)),
       event.reason === null ? null : h("p", { class: "reason" }, sentence(event.reason)),
+      FAILURES.includes(event.name)
+        ? h("p", { class: "quiet" }, "Reference: ", h("code", {}, event.id))
+        : null,
     ),
   );
 }
