@@ -29,7 +29,15 @@ interface Entry {
   answeredMs: number | null;
   /** The app that it was taken from without an answer. */
   leftApp: App | undefined;
+  /** What it waited for first; left out: it did not wait. */
+  cause?: WaitCause;
 }
+
+/**
+ * Why a request waits: it has asked its app to wake (`woke`), somebody else had (`waking`), the app was being stopped, or is
+ * paused; nobody knows yet how it is, or which app it is for (`unknown`); or it was found down behind our back (`down`).
+ */
+type WaitCause = "woke" | "waking" | "stopping" | "paused" | "unknown" | "down";
 
 interface Context {
   readonly handler: RequestHandler;
@@ -134,6 +142,7 @@ function heldBack(
 ): Held {
   let isLeft = false;
   const { app = last?.app } = held;
+  entry.cause ??= last === null ? causeOf(app, entry.admittedMs) : "down";
   return {
     ...held,
     decision: held.decision.then((decision) => {
@@ -145,7 +154,32 @@ function heldBack(
       held.abandon();
       writeLine(context, entry, { app: app?.key, status: 0 });
     },
+    // Whoever goes on with it writes its line.
+    handOn() {
+      isLeft = true;
+      held.abandon();
+      context.entries.delete(entry.head);
+    },
   };
+}
+
+function causeOf(app: App | undefined, admittedMs: number): WaitCause {
+  if (app === undefined) return "unknown";
+  if (app.pause !== null) return "paused";
+  const { kind, sinceMs } = app.state;
+  switch (kind) {
+    case "waking":
+      return sinceMs >= admittedMs ? "woke" : "waking";
+    case "stopping":
+    case "unknown":
+      return kind;
+    case "asleep":
+    case "failed":
+      return "woke";
+    case "awake":
+    case "draining":
+      return "down";
+  }
 }
 
 function logOwn(
@@ -184,7 +218,7 @@ function writeLine(
     readonly requestId?: string | null | undefined;
   },
 ): void {
-  const { admittedMs, forwardedMs, head } = entry;
+  const { admittedMs, cause, forwardedMs, head } = entry;
   // Two lines for one request would count it twice.
   entries.delete(head);
   const totalMs = clock.now() - admittedMs;
@@ -192,11 +226,12 @@ function writeLine(
   const id = requestId ?? head.header("x-request-id") ?? undefined;
   const fields = {
     ...known,
-    // Where the Host leads to no app, it is the Host that somebody will look for.
-    ...(known.app === undefined ? { host: head.host } : {}),
+    // Several may lead to one app, and where one leads to none somebody will look for it.
+    host: head.host,
     method: head.method,
     path: pathOf(head.target),
     waitMs: forwardedMs === null ? totalMs : forwardedMs - admittedMs,
+    ...(cause !== undefined && { cause }),
     totalMs,
     client: head.clientAddress,
     requestId: id?.slice(0, ID_MAX),

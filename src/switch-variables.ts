@@ -126,7 +126,7 @@ export const SWITCH_VARIABLES = {
     parser: onOff(),
     fallback: false,
     defaultText: "`0`",
-    doc: "Whether each request has a line in the log: app, status, what it waited, how long the app took, and the code of an answer of Paastis' own.",
+    doc: "Whether each request has a line in the log: app, status, how long and for what it waited, how long the app took, and the code of an answer of Paastis' own.",
   }),
   verboseErrors: variable({
     name: "VERBOSE_ERRORS",

@@ -47,6 +47,7 @@ test("access log: a forwarded request has app, status, bytes, times, client and 
       bytes: 512,
       receivedBytes: 9,
       upstreamMs: 30,
+      host: "shop.test",
       method: "POST",
       path: "/orders/7",
       waitMs: 0,
@@ -84,6 +85,28 @@ test("access log: what a request waited is told apart from what its app took", a
   expect(Number(line?.waitMs)).toBeGreaterThanOrEqual(2000);
 });
 
+test("access log: who waits says what for, and who does not says nothing", async () => {
+  const { handler, requests, world } = await startedWorld();
+  const blog = world.add("blog");
+  world.provider.script.wake = () => new Promise(() => undefined);
+  const leave = (host: string) => {
+    const admission = handler.admit(headFor(host));
+    if (admission.kind === "held") admission.abandon();
+  };
+  leave("blog.test");
+  await world.clock.advance(10);
+  leave("blog.test");
+  blog.pause = { kind: "paused", sinceMs: world.clock.now() };
+  leave("blog.test");
+  leave("nobody.test");
+  expect(requests().map(({ cause, host }) => [cause, host])).toEqual([
+    ["woke", "blog.test"],
+    ["waking", "blog.test"],
+    ["paused", "blog.test"],
+    [undefined, "nobody.test"],
+  ]);
+});
+
 test("access log: an answer of our own says by its code why, and whose request it was", async () => {
   const { handler, requests, world } = await startedWorld();
   world.add("blog", {
@@ -108,6 +131,18 @@ test("access log: who leaves while waiting has status 0 and one line", async () 
   admission.abandon();
   await world.clock.advance(60_000);
   expect(requests()).toMatchObject([{ app: "blog", status: 0, waitMs: 700, totalMs: 700 }]);
+});
+
+test("access log: who goes on waiting at another process has no line here", async () => {
+  const { handler, requests, world } = await startedWorld();
+  world.add("blog");
+  world.provider.script.wake = () => new Promise(() => undefined);
+  const admission = handler.admit(headFor("blog.test"));
+  if (admission.kind !== "held") throw new Error("it is not held");
+  admission.handOn?.();
+  await world.clock.advance(60_000);
+  expect(requests()).toEqual([]);
+  expect(world.core.table.byKey("blog")?.leases).toBe(0);
 });
 
 test("access log: a request that could not be forwarded has one line, with the code of the answer", async () => {
