@@ -101,10 +101,15 @@ function keptFor(
   return { kind: "keep", why: `is kept awake by keep_awake from ${from} on` };
 }
 
+/** Windows that touch are joined for about a week ahead, ms. */
+const KNOWN_AHEAD_MS = 6 * 86_400_000;
+
 function untilText(
   { untilMs, open }: Extract<WindowState, { kind: "open" }>,
   wallMs: number,
 ): string {
+  // So far ahead nobody has looked: windows that follow each other without a gap may have no end at all.
+  if (untilMs - wallMs > KNOWN_AHEAD_MS) return "for days to come";
   return `until ${momentText(untilMs, open[0]?.zone ?? "UTC", wallMs)}`;
 }
 
@@ -178,7 +183,10 @@ export function decideWarmAhead(
 ): WarmAhead {
   const { nowMs, wallMs, scheduleAt } = facts;
   const { keepAwake, forceSleep } = scheduleAt(app, wallMs);
-  const windowMs = windowToBeWarmFor(app, keepAwake, wallMs);
+  const isOrdered = isOrderedAwake(app, wallMs);
+  const windowMs = isOrdered
+    ? (app.keepAwake?.untilWallMs ?? null)
+    : windowToBeWarmFor(app, keepAwake, wallMs);
   if (windowMs === null || app.sleepsByItself || app.pause !== null) return DO_NOTHING;
   const sameWindow = before?.windowMs === windowMs ? before : null;
   if (sameWindow?.isDone) return DO_NOTHING;
@@ -186,6 +194,8 @@ export function decideWarmAhead(
   const mayWake =
     app.state.kind === "asleep" || (app.state.kind === "failed" && nowMs >= app.state.retryAtMs);
   if (!mayWake || (sameWindow?.tries ?? 0) >= TRIES_MAX) return DO_NOTHING;
+  // What an operator ordered of an earlier run, or of another instance, holds whatever the rules say.
+  if (isOrdered) return { kind: "wake", windowMs, why: "an operator keeps it awake" };
   if (forceSleep?.kind === "open" && forceSleep.untilMs > Math.max(windowMs, wallMs))
     return DO_NOTHING;
   return {

@@ -139,6 +139,8 @@ export interface Failure {
   readonly why: string;
   /** For whoever visits the app; left out: that the log says why is all they may know. */
   readonly publicWhy?: string;
+  /** Id of the event that told of it; left out: it was told here, or nowhere. */
+  readonly reference?: string;
   /** It was up and ended by itself; left out: it could not be woken. */
   readonly hasCrashed?: boolean;
   /** It has left its platform meanwhile, so that there is no such app any more; left out: it may be tried again. */
@@ -259,10 +261,12 @@ function draining(
   return { kind: "draining", sinceMs: nowMs, awakeSinceMs: sinceMs, fence, target };
 }
 
-function failed({ why, publicWhy, hasCrashed, retryAtMs }: Failure, nowMs: number): AppState {
+function failed(failure: Failure, nowMs: number): AppState {
+  const { why, publicWhy, reference, hasCrashed, retryAtMs } = failure;
   return {
     ...{ kind: "failed", sinceMs: nowMs, why, retryAtMs },
     ...(publicWhy === undefined ? {} : { publicWhy }),
+    ...(reference === undefined ? {} : { reference }),
     ...(hasCrashed === undefined ? {} : { hasCrashed }),
   };
 }

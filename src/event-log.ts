@@ -30,6 +30,8 @@ const LEVELS: Readonly<Record<EventName, Level>> = {
   APP_HEALTHY: "info",
   APP_PAUSED: "info",
   APP_RESUMED: "info",
+  APP_KEPT_AWAKE: "info",
+  APP_KEPT_AWAKE_ENDED: "info",
   HOOK_FAILED: "warn",
 };
 
@@ -55,6 +57,8 @@ const MESSAGES: Readonly<Record<EventName, string>> = {
   APP_HEALTHY: "its active target is healthy again",
   APP_PAUSED: "paused",
   APP_RESUMED: "resumed",
+  APP_KEPT_AWAKE: "is kept awake by an operator",
+  APP_KEPT_AWAKE_ENDED: "is no longer kept awake by an operator",
   HOOK_FAILED: "a hook failed",
 };
 

@@ -25,6 +25,8 @@ export const EVENT_NAMES = [
   "APP_HEALTHY",
   "APP_PAUSED",
   "APP_RESUMED",
+  "APP_KEPT_AWAKE",
+  "APP_KEPT_AWAKE_ENDED",
   "HOOK_FAILED",
 ] as const;
 

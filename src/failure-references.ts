@@ -5,8 +5,8 @@ import type { EventBus, EventName, PaastisEvent } from "./events.ts";
 
 /** Finds the event of a failure. */
 export interface FailureReferences {
-  /** The id of the event that told of this very failure; `null`: it was before this start, or told elsewhere. */
-  of(app: App, failure: Pick<Failure, "why">): string | null;
+  /** The id of the event that told of this very failure, here or at another instance; `null`: nobody knows. */
+  of(app: App, failure: Pick<Failure, "reference" | "why">): string | null;
 }
 
 /** Events by which an app becomes `failed`. */
@@ -23,10 +23,11 @@ export function createFailureReferences(events: Pick<EventBus, "subscribe">): Fa
     else if (ENDS.has(name)) last.delete(app);
   });
   return {
-    of({ ref }, { why }) {
+    of({ ref }, { reference, why }) {
       const event = last.get(nameOf(ref));
       // Another instance may have told of a newer one; and some platforms give an event no reason.
-      return event !== undefined && (event.reason === why || event.reason === "") ? event.id : null;
+      const isIt = event !== undefined && (event.reason === why || event.reason === "");
+      return isIt ? event.id : (reference ?? null);
     },
   };
 }

@@ -56,6 +56,8 @@ export interface LifecycleDeps {
   /** Called with an app that its provider said it does not know: its list has to tell. */
   readonly onMissing: (app: App) => void;
   readonly probe: (app: App, target: Target, signal: AbortSignal) => Promise<ProbeResult>;
+  /** Id of the event that told of a failure; `null`: nobody knows. Left out: nobody ever does. */
+  readonly referenceOf?: (app: App, failure: Failure) => string | null;
 }
 
 /** What was begun with an app, and nobody has told the end of. */
@@ -177,12 +179,20 @@ export async function remember(context: LifecycleContext, app: App): Promise<voi
   const run = runOf(context, app);
   try {
     run.isUnsaved = false;
-    await context.registry.save(ownRecordOf(app, run));
+    await context.registry.save(withReference(context, app, ownRecordOf(app, run)));
   } catch (error) {
     run.isUnsaved = true;
     const level = isRegistryTrouble(context) ? "debug" : "error";
     context.log[level]({ app: app.key, reason: messageOf(error) }, "could not be stored");
   }
+}
+
+/** Visitors of every instance are to read the same one. */
+function withReference({ referenceOf }: LifecycleDeps, app: App, record: AppRecord): AppRecord {
+  const { failure } = record;
+  if (failure === undefined || app.state.kind !== "failed") return record;
+  const reference = referenceOf?.(app, app.state) ?? null;
+  return reference === null ? record : { ...record, failure: { ...failure, reference } };
 }
 
 /** What another instance was about to do is its own to store. */

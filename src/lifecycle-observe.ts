@@ -46,9 +46,11 @@ export function observe(context: LifecycleContext, app: App, seen: Seen): void {
   const isNewSize = noteSnapshot(app, observation);
   const hasChanged = applyObservation(context, app, observation);
   if (!speaksFor(context, app)) return;
+  // Told first: what is stored of a failure names the event that told of it.
+  if (hasChanged) {
+    tellOutsideChange(context, app, { before: halfDone ?? before.kind, observation });
+  }
   if (hasChanged || isNewSize) context.rememberLater(app);
-  if (!hasChanged) return;
-  tellOutsideChange(context, app, { before: halfDone ?? before.kind, observation });
 }
 
 function hasEnded({ phase }: Observation): boolean {

@@ -49,7 +49,11 @@ export function seesDetails(show: Config["showAppOutput"], head: RequestHead): b
 }
 
 /** Headers that a proxy in front adds: whoever came through one is not on this machine. */
-const PROXY_HEADERS = ["x-forwarded-for", "forwarded", "via", "x-real-ip"] as const;
+const PROXY_HEADERS = [
+  ...["x-forwarded-for", "forwarded", "via", "x-real-ip"],
+  ...["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-server"],
+  ...["x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip", "fly-client-ip"],
+] as const;
 
 /** Whether the request comes from this very machine, and not through a proxy on it. */
 function isLocal(head: RequestHead): boolean {

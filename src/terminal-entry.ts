@@ -54,6 +54,8 @@ const EVENT_LOOKS: Readonly<Record<string, Look>> = {
   APP_HEALTHY: ["●", "healthy", "good"],
   APP_PAUSED: ["‖", "paused", "busy"],
   APP_RESUMED: ["●", "resumed", "good"],
+  APP_KEPT_AWAKE: ["●", "kept awake", "good"],
+  APP_KEPT_AWAKE_ENDED: ["○", "not kept", "quiet"],
   HOOK_FAILED: ["▲", "hook failed", "busy"],
 };
 

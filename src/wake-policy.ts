@@ -38,8 +38,11 @@ function applies(rule: IgnoreRule, head: RequestHead): boolean {
   if (rule.userAgents !== null && !isFoundIn(rule.userAgents, userAgent.toLowerCase())) {
     return false;
   }
-  return !rule.bots || isbot(userAgent);
+  return !rule.bots || (isbot(userAgent) && !TEXT_BROWSER.test(userAgent));
 }
+
+/** `isbot` takes them for programs, and somebody sits before them. */
+const TEXT_BROWSER = /^(?:lynx|w3m|e?links)\b/i;
 
 function pathOf(target: string): string {
   const query = target.indexOf("?");

@@ -39,7 +39,7 @@ export const ONLOOKER = { isRequest: false, isUpload: false };
 /** How often the waiting page is told how far the wake is, ms. */
 const PROGRESS_EVERY_MS = 500;
 
-/** How the wake goes, from now until it is over. */
+/** How the wake goes, from now until it is over, or until the program stops. */
 export async function* progressOf(
   context: Onlooking,
   onlooker: Onlooker & { readonly cause: Cause },
@@ -50,13 +50,14 @@ export async function* progressOf(
     yield refused;
     return;
   }
-  const { promise, resolve } = Promise.withResolvers<WakeProgress>();
+  const { promise, resolve } = Promise.withResolvers<WakeProgress | null>();
   const leave = context.room.enter(app, {
     ...ONLOOKER,
     cause,
     waiter: {
       onWakeOver: (outcome) => resolve(lastProgress(context, onlooker, outcome)),
-      onSentAway: () => resolve(STOPPING),
+      // Nothing has failed: whoever looks on asks again, and the program that follows this one goes on.
+      onSentAway: () => resolve(null),
     },
   });
   try {
@@ -68,21 +69,13 @@ export async function* progressOf(
       yield { kind: "waking", elapsedMs, estimateMs: estimate, step, ...trying };
       const last = await Promise.race([promise, sleep(context.clock, PROGRESS_EVERY_MS)]);
       if (last === undefined) continue;
-      yield last;
+      if (last !== null) yield last;
       return;
     }
   } finally {
     leave();
   }
 }
-
-const STOPPING: WakeProgress = {
-  kind: "failed",
-  why: "Paastis is shutting down",
-  hasCrashed: false,
-  retryAfterMs: RESTART_MS,
-  reference: null,
-};
 
 function lastProgress(context: Onlooking, onlooker: Onlooker, outcome: WakeOutcome): WakeProgress {
   if (outcome.kind === "awake") return { kind: "ready" };

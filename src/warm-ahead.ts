@@ -1,4 +1,4 @@
-/** Wakes apps ahead of their windows of `keep_awake`, so that they are warm when these open. */
+/** Wakes apps ahead of their windows of `keep_awake`, so that they are warm when these open, and those that an operator ordered awake. */
 
 import type { App } from "./app.ts";
 import { decideWarmAhead, type ScheduleAt, type WarmedBefore } from "./app-schedule.ts";
@@ -41,7 +41,7 @@ export function warmAhead(deps: WarmAheadDeps): () => void {
 
 function look(context: Context, app: App): void {
   const { clock, before, underWay, scheduleAt } = context;
-  if (app.policy.keepAwake === null || underWay.has(app)) return;
+  if ((app.policy.keepAwake === null && app.keepAwake === null) || underWay.has(app)) return;
   const facts = { nowMs: clock.now(), wallMs: clock.wallMs(), scheduleAt };
   const known = before.get(app) ?? null;
   const decision = decideWarmAhead(app, facts, known);

@@ -7,6 +7,8 @@ export interface EventFilter {
   /** The app's key. */
   readonly app?: string;
   readonly names?: readonly EventName[];
+  /** Only the one with this id. */
+  readonly id?: string;
   /** Only events after the one with this id. */
   readonly afterId?: string;
   /** At most so many, the newest; default 100, at most 10,000. */

@@ -32,11 +32,12 @@ function idAt(events: readonly PaastisEvent[], index: number): string {
 }
 
 function list(events: readonly PaastisEvent[], filter: EventFilter): PaastisEvent[] {
-  const { app, names, afterId } = filter;
+  const { app, names, id, afterId } = filter;
   const limit = limitOf(filter);
   const found: PaastisEvent[] = [];
   for (const event of events.toReversed()) {
     if (found.length >= limit || (afterId !== undefined && event.id <= afterId)) break;
+    if (id !== undefined && event.id !== id) continue;
     if (app !== undefined && event.app !== app) continue;
     if (names !== undefined && !names.includes(event.name)) continue;
     found.push(event);

@@ -128,7 +128,7 @@ interface Row {
 
 async function page(
   sql: SQL,
-  { app, names, afterId }: EventFilter,
+  { app, names, id, afterId }: EventFilter,
   { beforeId, rowsMax }: { readonly beforeId: string | null; readonly rowsMax: number },
 ): Promise<readonly Row[]> {
   return await sql.unsafe<readonly Row[]>(
@@ -141,12 +141,14 @@ async function page(
        AND ($2::text IS NULL OR id > $2)
        AND ($3::text IS NULL OR id < $3)
        AND ($4::text IS NULL OR $4::text::jsonb ? name)
-     ORDER BY id DESC LIMIT $5`,
+       AND ($5::text IS NULL OR id = $5)
+     ORDER BY id DESC LIMIT $6`,
     [
       app ?? null,
       afterId ?? null,
       beforeId,
       names === undefined ? null : JSON.stringify(names),
+      id ?? null,
       rowsMax,
     ],
   );

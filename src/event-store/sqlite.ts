@@ -83,6 +83,10 @@ function list(context: Context, filter: EventFilter): PaastisEvent[] {
     conditions.push("app = ?");
     values.push(filter.app);
   }
+  if (filter.id !== undefined) {
+    conditions.push("id = ?");
+    values.push(filter.id);
+  }
   if (filter.afterId !== undefined) {
     conditions.push("id > ?");
     values.push(filter.afterId);

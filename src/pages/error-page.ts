@@ -62,7 +62,7 @@ ${scene}
 <section>
 ${app === null ? raw("") : html`<p class="app">${app}</p>`}
 <h1>${message}</h1>
-<p>${texts.advice[adviceFor(status)]}</p>
+<p>${texts.advice[adviceFor(status, code)]}</p>
 ${why === "" ? raw("") : reasonMarkup(language, why)}
 ${retryAfterS === null ? raw("") : retryMarkup(language, retryAfterS)}
 ${referenceMarkup(language, reference)}
@@ -75,8 +75,12 @@ ${referenceMarkup(language, reference)}
 </div>`;
 }
 
+/** What somebody wants to be so for a time. */
+const LATER: ReadonlySet<AnswerCode> = new Set(["app_maintenance", "app_paused", "app_asleep"]);
+
 /** What the visitor can do: trouble of ours may pass, an address may be wrong, the rest is for their browser. */
-function adviceFor(status: number): Advice {
+function adviceFor(status: number, code: AnswerCode): Advice {
+  if (LATER.has(code)) return "later";
   if (status >= 500) return "retry";
   return status === 404 ? "address" : "request";
 }

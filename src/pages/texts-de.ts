@@ -34,6 +34,7 @@ export const GERMAN: Texts = {
   advice: {
     retry:
       "Oft hilft ein neuer Versuch. Bleibt es dabei, melden Sie es bitte den Betreibern dieser Website.",
+    later: "Das ist so gewollt und geht vorüber. Bitte kommen Sie später wieder.",
     address:
       "Bitte prüfen Sie die Adresse. Stimmt sie, melden Sie es den Betreibern dieser Website.",
     request:

@@ -35,6 +35,7 @@ export const ENGLISH: Texts = {
   footer: "Put to sleep and woken by Paastis",
   advice: {
     retry: "Trying again often helps. If it goes on like this, please tell whoever runs this site.",
+    later: "This is on purpose, and will pass. Please come back later.",
     address: "Please check the address. If it is right, tell whoever runs this site.",
     request:
       "Your browser sent something that cannot be passed on. Please go back and try another way.",

@@ -34,6 +34,7 @@ export const SPANISH: Texts = {
   advice: {
     retry:
       "Muchas veces basta con volver a intentarlo. Si sigue igual, avise a los responsables de este sitio.",
+    later: "Es así a propósito y pasará. Vuelva más tarde, por favor.",
     address: "Compruebe la dirección. Si es correcta, avise a los responsables de este sitio.",
     request:
       "Su navegador ha enviado algo que no se puede transmitir. Vuelva atrás e inténtelo de otra manera.",

@@ -34,6 +34,7 @@ export const FRENCH: Texts = {
   advice: {
     retry:
       "Un nouvel essai suffit souvent. Si le problème persiste, signalez-le aux responsables de ce site.",
+    later: "C’est voulu, et passager. Revenez plus tard, s’il vous plaît.",
     address: "Vérifiez l’adresse. Si elle est exacte, signalez-le aux responsables de ce site.",
     request:
       "Votre navigateur a envoyé quelque chose qui ne peut pas être transmis. Revenez en arrière et essayez autrement.",

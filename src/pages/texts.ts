@@ -14,7 +14,7 @@ export const WAKE_STEPS = ["stopping", "starting", "answering", "trying"] as con
 export type WakeStep = (typeof WAKE_STEPS)[number];
 
 /** What a visitor can do about an error. */
-export type Advice = "retry" | "address" | "request";
+export type Advice = "retry" | "later" | "address" | "request";
 
 /** All texts in one language. Words in braces are filled in; a language without one of the texts does not compile. */
 export interface Texts {

@@ -10,6 +10,8 @@ export interface StoredFailure {
   readonly why: string;
   /** What every visitor may read; left out: `why`. */
   readonly publicWhy?: string;
+  /** Id of the event that told of it; left out: nobody knows. */
+  readonly reference?: string;
   /** ms since the epoch. */
   readonly retryAtMs: number;
 }

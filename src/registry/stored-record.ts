@@ -56,6 +56,7 @@ const StoredRecord = Type.Object({
     Type.Object({
       why: Type.String(),
       publicWhy: Type.Optional(Type.String()),
+      reference: Type.Optional(Type.String()),
       retryAtMs: Milliseconds,
     }),
   ),
