@@ -1,27 +1,19 @@
 /** Load from `wrk`, and whether a contender answers rightly before it gets any. */
 
 import { join } from "node:path";
-
-/** Names the app to Paastis; the others forward whatever they are asked for. */
-export const HOST = "bench.example";
+import { HOST } from "./contenders/contender.ts";
+import { LOAD_CORE } from "./machine.ts";
 
 /** How long a contender may take until it answers, ms. */
-const READY_MS = 10_000;
-
-/** What to ask for, and how. */
-export interface Scenario {
-  /** As in the report: `1 KB x 100`. */
-  readonly name: string;
-  readonly path: string;
-  readonly connections: number;
-  /** No two requests on a connection are alike, nor the answers to them. */
-  readonly isVaried: boolean;
-}
+const READY_MS = 20_000;
 
 /** What one run of wrk counted. */
 export interface Load {
   readonly requests: number;
-  readonly perSecond: number;
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
 }
 
 /** What the answer must be. */
@@ -29,6 +21,10 @@ export interface Expected {
   readonly bytes: Uint8Array;
   /** Whether its Content-Length may be missing. A wrong one never passes. */
   readonly mayLoseLength: boolean;
+  /** Sent as the body of a POST. */
+  readonly upload?: Uint8Array<ArrayBuffer>;
+  /** Names the app. */
+  readonly host?: string;
 }
 
 /**
@@ -38,18 +34,18 @@ export interface Expected {
 export async function checkAnswer(
   url: string,
   expected: Expected,
-  whyEnded: () => string | null,
+  whyEnded: () => string | null = () => null,
 ): Promise<void> {
   const untilMs = performance.now() + READY_MS;
   for (;;) {
-    const answer = await ask(url);
+    const answer = await ask(url, expected);
     if (answer.status === 200) return checkBody(url, answer, expected);
     const why = whyEnded();
     if (why !== null) throw new Error(why);
     if (performance.now() > untilMs) {
       throw new Error(`${url}: no answer with 200 within ${READY_MS} ms, last: ${answer.why}`);
     }
-    await Bun.sleep(50);
+    await Bun.sleep(20);
   }
 }
 
@@ -60,9 +56,13 @@ interface Asked {
   readonly why: string;
 }
 
-async function ask(url: string): Promise<Asked> {
+async function ask(url: string, { upload, host = HOST }: Expected): Promise<Asked> {
   try {
-    const response = await fetch(url, { headers: { host: HOST }, keepalive: false });
+    const response = await fetch(url, {
+      headers: { host },
+      keepalive: false,
+      ...(upload === undefined ? {} : { method: "POST", body: upload }),
+    });
     const { status } = response;
     const length = response.headers.get("content-length");
     return { status, length, body: await response.bytes(), why: String(status) };
@@ -83,27 +83,39 @@ function checkBody(url: string, { body, length }: Asked, expected: Expected): vo
 }
 
 /**
- * Loads a contender, on one core, over connections that are kept.
+ * Loads a port on the other core, over connections that are kept.
  * @throws Error when wrk fails, or any request did
  */
-export async function load(
-  url: string,
-  options: {
-    readonly core: number;
-    readonly seconds: number;
-    readonly connections: number;
-    readonly isVaried: boolean;
-  },
-): Promise<Load> {
-  const { core, seconds, connections, isVaried } = options;
-  const command = ["taskset", "-c", `${core}`, "wrk", "-t1", `-c${connections}`, `-d${seconds}s`];
-  if (isVaried) command.push("-s", join(import.meta.dir, "varied-requests.lua"));
-  const wrk = Bun.spawn([...command, "-H", `Host: ${HOST}`, url], { stdin: "ignore" });
+export async function load(options: {
+  readonly port: number;
+  readonly path: string;
+  readonly seconds: number;
+  readonly connections: number;
+  /** What `wrk.lua` is told besides, such as `["varied"]`. */
+  readonly manner?: readonly string[];
+  readonly host?: string;
+}): Promise<Load> {
+  const { port, path, seconds, connections, manner = [], host = HOST } = options;
+  const url = `http://127.0.0.1:${port}${path}`;
+  // wrk counts in whole seconds, or in other units that are whole.
+  const command = [
+    ...["taskset", "-c", String(LOAD_CORE), "wrk", "--threads", "1", "--timeout", "30s"],
+    ...["--connections", String(connections), "--duration", `${Math.max(1, Math.round(seconds))}s`],
+    ...["--script", join(import.meta.dir, "wrk.lua"), "--header", `Host: ${host}`],
+    ...[url, "--", ...manner],
+  ];
+  const wrk = Bun.spawn(command, { stdin: "ignore" });
   const [said, status] = await Promise.all([wrk.stdout.text(), wrk.exited]);
-  const requests = Number(/(\d+) requests in/.exec(said)?.[1]);
-  const perSecond = Number(/Requests\/sec:\s*([\d.]+)/.exec(said)?.[1]);
-  if (status !== 0 || !(requests > 0) || /Non-2xx|Socket errors/.test(said)) {
+  const result = /^RESULT (.*)$/m.exec(said)?.[1]?.split(" ").map(Number) ?? [];
+  const [requests = 0, micros = 0, broken = 1, refused = 1, p50 = 0, p95 = 0, p99 = 0] = result;
+  if (status !== 0 || requests === 0 || broken + refused > 0) {
     throw new Error(`${url}: wrk was not content:\n${said}`);
   }
-  return { requests, perSecond };
+  return {
+    requests,
+    seconds: micros / 1e6,
+    p50Ms: p50 / 1e3,
+    p95Ms: p95 / 1e3,
+    p99Ms: p99 / 1e3,
+  };
 }
