@@ -256,6 +256,31 @@ describe("changes from pages", () => {
   });
 });
 
+describe("behind a trusted proxy", () => {
+  const ask = (headers: Headers) =>
+    outcomeOf(
+      guardedEntry({ trustedProxies: ["127.0.0.1"], allowlist: ["127.0.0.1", "10.9.0.0/16"] }),
+      headFor("198.51.100.1:3000", {
+        ...{ method: "GET", target: "/__apps", clientAddress: "127.0.0.1" },
+        headers: { "x-admin-token": ADMIN_TOKEN, ...headers },
+      }),
+    );
+
+  test.each<[Headers, Outcome]>([
+    [{}, "ok"],
+    [{ forwarded: "for=8.8.8.8" }, 403],
+    [{ forwarded: "for=10.9.1.1" }, 403],
+    [{ forwarded: "for=unknown" }, 403],
+    [{ forwarded: "for=8.8.8.8", "x-forwarded-for": "10.9.1.1" }, "ok"],
+    [{ forwarded: "for=10.9.1.1", "x-forwarded-for": "8.8.8.8" }, 403],
+    [{ "x-forwarded-for": "::ffff:10.9.1.1" }, "ok"],
+    [{ "x-forwarded-for": "::ffff:0a09:0101" }, "ok"],
+    [{ "x-forwarded-for": "::ffff:808:808" }, 403],
+  ])("%p: %p", (headers, outcome) => {
+    expect(ask(headers)).toBe(outcome);
+  });
+});
+
 describe("without ADMIN_TOKEN", () => {
   const START_TOKEN = "made-up-at-the-start";
   const ask = (
@@ -284,6 +309,9 @@ describe("without ADMIN_TOKEN", () => {
     expect(ask(method, target)).toBe(outcome);
     const throughProxy = ask(method, target, { "x-forwarded-for": "192.0.2.1" });
     expect(throughProxy).toBe(outcome === "ok" ? 403 : outcome);
+    for (const header of ["x-forwarded-proto", "x-forwarded-host", "cf-connecting-ip"]) {
+      expect(ask(method, target, { [header]: "https" })).toBe(throughProxy);
+    }
     expect(ask(method, target, {}, { allowlist: ["192.0.2.1"] })).toBe(403);
   });
 

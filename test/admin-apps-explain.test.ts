@@ -16,6 +16,7 @@ rules:
         - user_agents: [UptimeRobot]
           status: 200
         - paths: [/favicon.ico]
+        - prefetch: true
   - pattern: night
     force_sleep:
       - hours: 00:00-24:00
@@ -58,6 +59,21 @@ describe("explain", () => {
     [
       { url: "shop.example", user_agent: "UptimeRobot/2.0" },
       { outcome: "ignored", status: 200, code: "app_asleep", wakes: false, countsAsUse: false },
+    ],
+    [
+      { url: "http://shop.example/a/../favicon.ico", accept: "*/*" },
+      { request: { method: "GET", host: "shop.example", path: "/a/../favicon.ico" }, ...HOLD },
+    ],
+    [
+      { url: "shop.example", prefetch: "1" },
+      { outcome: "ignored", status: 503, wakes: false, countsAsUse: false },
+    ],
+    [
+      { url: "night.example", accept: "*/*" },
+      {
+        outcome: "refused",
+        why: "Nobody wakes it now: it sleeps for days to come, by its schedule",
+      },
     ],
     [
       { url: "shop.example/favicon.ico" },
@@ -110,7 +126,11 @@ describe("explain", () => {
     expect(body.rules).toEqual([{ index: 1, pattern: "shop" }]);
     expect(body.settings).toContainEqual({
       name: "wake.ignore",
-      value: [expect.stringContaining("uptimerobot"), expect.stringContaining("/favicon.ico")],
+      value: [
+        expect.stringContaining("uptimerobot"),
+        expect.stringContaining("/favicon.ico"),
+        expect.stringContaining("a prefetch"),
+      ],
       from: "rules[1] (shop)",
     });
     expect(body.next).toMatchObject({ sleep: false, why: "is asleep" });
@@ -119,6 +139,7 @@ describe("explain", () => {
   test.each([
     [{}, "url must be an address such as https://shop.example.com/cart: it is missing"],
     [{ url: "" }, "url must be an address"],
+    [{ url: "/foo" }, "url must be an address"],
     [{ url: "ftp://x" }, "url must be an address"],
     [{ url: "http://[" }, "url must be an address"],
     [{ url: "x", method: "GE T" }, "method must be the method of a request"],
@@ -230,7 +251,7 @@ rules:
         settings: [{ name: "app_max_idle_time", value: 5, from: "apps" }],
       },
     ]);
-    expect(body.rules).toEqual([{ index: 0, pattern: "^pr-", says: ["linkedApps"] }]);
+    expect(body.rules).toEqual([{ index: 0, pattern: "^pr-", says: ["linked_apps"] }]);
   });
 });
 
@@ -276,6 +297,15 @@ describe("savings", () => {
       share: 1,
       money: null,
     });
+  });
+
+  test("savings: an app counts from the start on, or from when it came, however late somebody looks", async () => {
+    await using world = await createAppsWorld();
+    const { clock } = world.small;
+    world.small.add("den");
+    await clock.advance(HOUR);
+    world.small.add("shop", { state: awakeAt("shop", clock.now()) });
+    expect((await world.json("/__savings")).body).toMatchObject({ asleepHours: 1, awakeHours: 0 });
   });
 
   test("savings: apps that their platform puts to sleep by itself do not count", async () => {

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { targetOf } from "../src/app.ts";
 import { type AppsWorld, createAppsWorld } from "./support/apps-world.ts";
 import { awakeAt } from "./support/sample-app.ts";
 import { until } from "./support/until.ts";
@@ -146,7 +147,7 @@ describe("one app", () => {
     app.leasesElsewhere = 2;
     const { body } = await world.json("/__apps/shop");
     expect(body.holders).toEqual([
-      { kind: "request or socket", count: 2 },
+      { kind: "request", count: 2 },
       { kind: "held", count: 1 },
       { kind: "at another instance", count: 2 },
     ]);
@@ -335,6 +336,16 @@ describe("keep-awake", () => {
     await world.post("/__apps/shop/keep-awake?for=1h");
     await world.post("/__apps/shop/sleep");
     expect(await keptUntil()).toBeNull();
+    const { body } = await world.json(
+      "/__events?app=shop&name=APP_KEPT_AWAKE,APP_KEPT_AWAKE_ENDED",
+    );
+    const until = iso(1_700_000_000_000 + HOUR);
+    expect(body.events).toMatchObject([
+      { name: "APP_KEPT_AWAKE", cause: "an operator", details: { until } },
+      { name: "APP_KEPT_AWAKE_ENDED" },
+      { name: "APP_KEPT_AWAKE", details: { until } },
+      { name: "APP_KEPT_AWAKE_ENDED" },
+    ]);
   });
 
   test("keep-awake: it outlives a restart in the same folder, and an order that is over does not", async () => {
@@ -365,6 +376,8 @@ describe("keep-awake", () => {
     ["?until=2001-01-01T00:00:00Z", undefined, "its end is over already"],
     ["?for=32d", undefined, "it is longer than 31 days"],
     ["?for=1h&until=2030-01-01T00:00:00Z", undefined, "give one of them"],
+    ["", { fro: "1h" }, "The body must be JSON such as"],
+    ["?for=1h", { for: "2h" }, "The query and the body both say how long"],
     ["", { for: 7 }, "The body must be JSON such as"],
     ["", [], "The body must be JSON such as"],
     ["", { for: "x".repeat(20_000) }, "The body must be JSON such as"],
@@ -413,6 +426,37 @@ describe("pause and resume", () => {
     );
     expect(core.table.byKey("shop")?.pause).toBeNull();
     expect((await world.post("/__apps/shop/resume")).body.message).toContain("was not paused");
+  });
+
+  test("maintenance: its message is read from the body, and a body that is none is refused", async () => {
+    await using world = await worldWith();
+    const headers = { "content-type": "application/json" };
+    const maintain = (body: string) =>
+      world.json("/__maintenance?app=shop", { method: "POST", headers, body });
+    expect(await maintain('{"message":"Back at noon"}')).toMatchObject({
+      status: 200,
+      body: { success: true, app: "shop", paused: "maintenance" },
+    });
+    const { body } = await world.json("/__apps/shop");
+    expect(body.pause).toMatchObject({ kind: "maintenance", message: "Back at noon" });
+    for (const nonsense of ["{no json", '"Back at noon"', "[]", '{"message":1}']) {
+      expect(await maintain(nonsense)).toMatchObject({
+        status: 400,
+        body: { error: "Invalid message" },
+      });
+    }
+  });
+
+  test.each([
+    "/__pause?app=shop",
+    "/__resume?app=shop",
+    "/__apps/shop/resume",
+    "/__apps/shop/wake",
+  ])("body: %s needs none, and does not look at one", async (path) => {
+    await using world = await worldWith();
+    const headers = { "content-type": "application/json" };
+    const { status } = await world.json(path, { method: "POST", headers, body: "{no json" });
+    expect(status).toBeLessThan(300);
   });
 
   test("pause: the end of an earlier pause does not end a later one", async () => {
@@ -464,6 +508,28 @@ describe("sweeps", () => {
     await world.small.clock.advance(1000);
     expect(world.small.core.table.byKey("shop")?.state.kind).toBe("awake");
   });
+
+  test.each([
+    [200, { sleep: false, why: expect.stringMatching(/^is busy: status 200 from .*\/busy\?…$/) }],
+    [204, { sleep: true, why: "idle for 20 min" }],
+  ])(
+    "sweep: an app that says %i when asked whether it is busy is planned with accordingly",
+    async (status, expected) => {
+      await using app = Bun.serve({ port: 0, fetch: () => new Response(null, { status }) });
+      const url = `http://127.0.0.1:${app.port}/busy`;
+      const rule = `{ pattern: shop, app_max_idle_time: 10, busy: { url: "${url}?key=secret" } }`;
+      await using world = await createAppsWorld({ yaml: `rules: [${rule}]` });
+      world.small.add("shop", { state: awakeAt("shop"), lastTarget: targetOf("http://shop.test") });
+      await world.small.core.sweeper.sweep();
+      await world.small.clock.advance(20 * MINUTE);
+      const { body } = await world.json("/__sweep?dry_run=1");
+      expect(body.entries).toMatchObject([{ app: "shop", ...expected }]);
+      const { body: shown } = await world.json("/__apps/shop");
+      const why = `idle for 20 min, unless ${url}?… says it is busy`;
+      expect(shown.next).toMatchObject({ sleep: true, why });
+      expect(world.small.core.table.byKey("shop")?.ownWord).toBeNull();
+    },
+  );
 
   test("sweep: POST /__sweep begins the sleeps that it says", async () => {
     await using world = await worldWith();

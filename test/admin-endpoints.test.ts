@@ -230,6 +230,7 @@ test("admin: the metrics have their names and count what happened", async () => 
       "lastProxyError",
       "stores",
       "providers",
+      "webhooks",
     ].sort(),
   );
   expect(metrics).toMatchObject({
@@ -364,6 +365,13 @@ test("admin: what keeps state, and how that is, is told with details and in the 
       { name: "ports", trouble: null },
       { name: "heroku", trouble: "its API does not answer" },
     ],
+    webhooks: [
+      {
+        ...{ webhook: "https://hooks.example", waiting: 2, attempts: 9 },
+        outcomes: { delivered: 5, refused: 1, givenUp: 0, dropped: 0 },
+        lastFailure: { atMs, why: "status 500" },
+      },
+    ],
   });
   const expected = {
     stores: {
@@ -380,6 +388,13 @@ test("admin: what keeps state, and how that is, is told with details and in the 
       ports: { reachable: true, trouble: null },
       heroku: { reachable: false, trouble: "its API does not answer" },
     },
+    webhooks: [
+      {
+        ...{ webhook: "https://hooks.example", waiting: 2, attempts: 9 },
+        ...{ delivered: 5, refused: 1, givenUp: 0, dropped: 0 },
+        lastFailure: { at: "2026-01-15T10:30:00.000Z", why: "status 500" },
+      },
+    ],
   };
   const short = await jsonOf(await proxy.admin("/__status"));
   expect(Object.keys(short)).toEqual(["activePort", "drainUntil", "lastSwitch"]);

@@ -454,3 +454,13 @@ describe("answers: who asks", () => {
     expect(isProgressRequest(headOf({ accept: "text/event-stream" }))).toBe(false);
   });
 });
+
+test.each([
+  ["app_maintenance", "This is on purpose, and will pass."],
+  ["app_failed", "Trying again often helps."],
+  ["unknown_app", "Please check the address."],
+] as const)("error pages: what to do about %s is %s", (code, advice) => {
+  const head = headOf({ accept: BROWSER });
+  const page = errorAnswer({ code, app: "shop", why: "Back at noon", head });
+  expect(String(page.body)).toContain(`<p>${advice}`);
+});

@@ -1,20 +1,19 @@
 /** What `paastis check` says of the database of the events, from source, with and without `--online`. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import { type PostgresServer, startPostgres, whyNoPostgres } from "./support/postgres-server.ts";
-import { runCommand } from "./support/run-command.ts";
+import { runVerb } from "./support/run-verb.ts";
+import { tempDir } from "./support/temp-dir.ts";
 
 const AWAY = "postgres://me:s3cret@127.0.0.1:1/x";
 
 async function check(databaseUrl: string, ...flags: readonly string[]) {
-  const main = join(import.meta.dir, "../src/main.ts");
-  const argv = [process.execPath, "--no-install", "--no-env-file", main, "check", ...flags];
   const events = { EVENTS_STORE_TYPE: "postgres", DATABASE_URL: databaseUrl };
   const env = { PROVIDER_NAME: "process", ...events };
-  const { stdout, stderr, status } = await runCommand(argv, { env, mayFail: true });
-  expect(stdout + stderr).not.toMatch(/s3cret|me:/);
-  return { out: stdout, err: stderr, status };
+  using folder = tempDir();
+  const { out, err, status } = await runVerb(["check", ...flags], { cwd: folder.path, env });
+  expect(out + err).not.toMatch(/s3cret|me:/);
+  return { out, err, status };
 }
 
 test("check: it says where events go, without who signs in, and asks nobody", async () => {

@@ -1,19 +1,16 @@
 /** `paastis check --online`, from source, against a fake platform. */
 
 import { expect, test } from "bun:test";
-import { join } from "node:path";
 import { createSystemClock } from "../src/clock.ts";
 import { startFakeCleverCloud } from "./fakes/fake-clever-cloud.ts";
 import { type FakeHeroku, startFakeHeroku } from "./fakes/fake-heroku.ts";
 import { type FakeScalingo, startFakeScalingo } from "./fakes/fake-scalingo.ts";
-import { runCommand } from "./support/run-command.ts";
+import { runVerb } from "./support/run-verb.ts";
+import { tempDir } from "./support/temp-dir.ts";
 
 async function check(env: Readonly<Record<string, string>>, ...flags: readonly string[]) {
-  // The executable is built so that the runtime reads no `.env` by itself; from source, a flag does that.
-  const main = join(import.meta.dir, "../src/main.ts");
-  const argv = [process.execPath, "--no-install", "--no-env-file", main, "check", ...flags];
-  const { stdout, stderr, status } = await runCommand(argv, { env, mayFail: true });
-  return { out: stdout, err: stderr, status };
+  using folder = tempDir();
+  return await runVerb(["check", ...flags], { cwd: folder.path, env });
 }
 
 function envOf(fake: FakeScalingo): Record<string, string> {

@@ -294,6 +294,15 @@ describe("admin verbs: a no", () => {
     });
   });
 
+  test("who asked too often is told when to go on", async () => {
+    const problem = { error: "Too many requests", message: "too much was changed" };
+    const answer = [429, { "retry-after": "34" }, JSON.stringify(problem)] as const;
+    await using one = await world({ instead: () => answer });
+    const { err, status } = await one.ask("pause");
+    expect(status).toBe(1);
+    expect(err).toContain("too much was changed\nTry again in 34 s\n");
+  });
+
   test("somebody that may not ask: exit 77, with what the server says", async () => {
     const body = JSON.stringify({
       error: "Forbidden",

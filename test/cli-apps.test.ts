@@ -171,7 +171,7 @@ Settings
     const { out } = await one.ask("config");
     expect(out).toMatch(/ADMIN_TOKEN +\(secret\)\n/);
     expect(out).not.toContain("HOLD_MAX_MS");
-    expect(out).toContain("\nRules\n  shop  maxIdleMinutes\n");
+    expect(out).toContain("\nRules\n  shop  app_max_idle_time\n");
     expect((await one.ask("config", "--all")).out).toMatch(/HOLD_MAX_MS +25000 +default\n/);
   });
 
@@ -191,6 +191,23 @@ Settings
     const { out } = await one.ask("events", "--app", "den", "--name", "APP_STARTED");
     expect(out).toBe("  2023-11-14 22:13:20 UTC  den  APP_STARTED  an operator\n");
     expect((await one.ask("events", "--app", "shop")).out).toBe("There are no such events.\n");
+  });
+
+  test("events says what the reference of a failure stands for, which it shows with failures", async () => {
+    await using one = await served();
+    const { small, bus } = one.world;
+    const app = small.core.table.byKey("den");
+    if (app === null) throw new Error("there is no den");
+    const cause = { kind: "request", detail: "GET /" } as const;
+    for (const name of ["APP_WAKING", "APP_START_FAILED", "APP_WAKING"] as const) {
+      bus.emit({ name, app: "den", ref: app.ref, cause, reason: "no database" });
+    }
+    const { out } = await one.ask("events", "--app", "den");
+    const [, reference = ""] = /APP_START_FAILED .*\(reference (\w+)\)/.exec(out) ?? [];
+    expect((await one.ask("events", reference)).out).toBe(
+      `  2023-11-14 22:13:20 UTC  den  APP_START_FAILED  GET /: no database (reference ${reference})\n`,
+    );
+    expect((await one.ask("events", "nothing")).out).toBe("There are no such events.\n");
   });
 });
 

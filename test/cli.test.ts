@@ -11,6 +11,7 @@ import { CERTIFICATE, PRIVATE_KEY } from "./support/certificate.ts";
 import { EXPIRED_CERTIFICATE } from "./support/expired-certificate.ts";
 import { PRIVATE_CA } from "./support/private-ca.ts";
 import { runCommand } from "./support/run-command.ts";
+import { runVerb } from "./support/run-verb.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
 const SOURCE = join(import.meta.dir, "..", "src");
@@ -72,7 +73,7 @@ rules:
   - { pattern: '^(any|socket)$', tls_verify: false }
 `,
     );
-    const { out } = await run(["check"], { cwd: folder.path, env: PROCESS });
+    const { out } = await runVerb(["check"], { cwd: folder.path, env: PROCESS });
     const path = folder.file("x.sock");
     expect(out).toMatch(/own +http +https:\/\/a\.test \(its own CA vouches too\), sleeps/);
     expect(out).toMatch(/any +http +https:\/\/b\.test \(accepts any certificate\), sleeps/);
@@ -98,7 +99,7 @@ rules:
     writeFileSync(folder.file("cert.pem"), CERTIFICATE);
     writeFileSync(folder.file("key.pem"), "none");
     const env = { ...PROCESS, TLS_CERT: "cert.pem", TLS_KEY: "key.pem" };
-    const { err, status } = await run(["check"], { cwd: folder.path, env });
+    const { err, status } = await runVerb(["check"], { cwd: folder.path, env });
     expect({ status, err }).toEqual({ status: 78, err: expect.stringContaining("private key") });
   });
 
@@ -107,7 +108,7 @@ rules:
     writeFileSync(folder.file("cert.pem"), EXPIRED_CERTIFICATE);
     writeFileSync(folder.file("key.pem"), PRIVATE_KEY);
     const env = { ...PROCESS, TLS_CERT: "cert.pem", TLS_KEY: "key.pem" };
-    const { err, status } = await run(["check"], { cwd: folder.path, env });
+    const { err, status } = await runVerb(["check"], { cwd: folder.path, env });
     expect({ status, err }).toEqual({
       status: 0,
       err: `Warning: TLS_CERT: the certificate in ${folder.file("cert.pem")} (CN=expired.example) expired on 2020-01-02 00:00 UTC: clients refuse it\n`,
@@ -119,7 +120,7 @@ rules:
     const tokens = { PROVIDER_SCALINGO_API_TOKEN: "t", PROVIDER_HEROKU_API_TOKEN: "t" };
     const check = async (names: string) => {
       const env = { ...tokens, PROVIDER_NAME: names };
-      return (await run(["check"], { cwd: folder.path, env })).out;
+      return (await runVerb(["check"], { cwd: folder.path, env })).out;
     };
     expect(await check("scalingo,process")).toContain(
       "\nNo apps in paastis.yml\n  The apps of scalingo are listed by the platform: `paastis check --online` asks it.\n",
@@ -134,7 +135,7 @@ rules:
   test("all problems together and exit 78", async () => {
     using folder = tempDir();
     writeFileSync(folder.file("my.yml"), "rules:\n  - app_max_idle_tim: 1\n");
-    const { out, err, status } = await run(["check", "--port", "80a", "--config", "my.yml"], {
+    const { out, err, status } = await runVerb(["check", "--port", "80a", "--config", "my.yml"], {
       cwd: folder.path,
     });
     expect({ out, status }).toEqual({ out: "", status: 78 });
@@ -148,7 +149,7 @@ rules:
 
   test("warnings come before the problems, which end with what to do", async () => {
     using folder = tempDir();
-    const { err } = await run(["check"], { cwd: folder.path, env: { HOLD_X: "1" } });
+    const { err } = await runVerb(["check"], { cwd: folder.path, env: { HOLD_X: "1" } });
     expect(err).toMatch(/^Warning: HOLD_X .*\n\nThis configuration cannot .* 1 problem:\n\n {2}- /);
     expect(err).toEndWith("\n\nFix this, then run `paastis check`.\n");
   });
@@ -156,7 +157,7 @@ rules:
   test("a probable typing mistake is a warning, and hooks' commands are not shown", async () => {
     using folder = tempDir();
     const env = { ...PROCESS, HOOKS_BEFORE_STRAT: "s3cret", HOOKS_AFTER_STOP: "s3cret" };
-    const { out, err, status } = await run(["check"], { cwd: folder.path, env });
+    const { out, err, status } = await runVerb(["check"], { cwd: folder.path, env });
     expect(status).toBe(0);
     expect(err).toBe(
       "Warning: HOOKS_BEFORE_STRAT is not a variable of Paastis: did you mean HOOKS_BEFORE_START?\n",
@@ -168,7 +169,7 @@ rules:
 
 test("cli: serve with a wrong configuration exits 78 before it listens", async () => {
   using folder = tempDir();
-  for (const args of [[], ["serve"], ["serve", "--port", "0"]]) {
+  for (const args of [[], ["serve", "--port", "0"]]) {
     const { err, status } = await run(args, { cwd: folder.path });
     expect(status).toBe(78);
     expect(err).toContain("PROVIDER_NAME is required");
@@ -186,19 +187,19 @@ test.each([
   [["check", "extra"], "too many arguments"],
 ])("cli: %j is a usage error: exit 64", async (args, message) => {
   using folder = tempDir();
-  const { out, err, status } = await run(args, { cwd: folder.path, env: PROCESS });
+  const { out, err, status } = await runVerb(args, { cwd: folder.path, env: PROCESS });
   expect({ out, status }).toEqual({ out: "", status: 64 });
   expect(err).toContain(message);
 });
 
 test("cli: --version and --help answer on the standard output", async () => {
   using folder = tempDir();
-  const told = await run(["--version"], { cwd: folder.path });
+  const told = await runVerb(["--version"], { cwd: folder.path });
   expect(told).toMatchObject({ out: `${version} (commit unknown)\n`, err: "", status: 0 });
-  const help = await run(["--help"], { cwd: folder.path });
+  const help = await runVerb(["--help"], { cwd: folder.path });
   expect(help).toMatchObject({ err: "", status: 0 });
   for (const verb of ["serve", "check", "schema"]) expect(help.out).toContain(`  ${verb}`);
-  const flags = await run(["help", "serve"], { cwd: folder.path });
+  const flags = await runVerb(["help", "serve"], { cwd: folder.path });
   for (const flag of ["--max-idle-time", "-H, --host", "-P, --port", "--config"]) {
     expect(flags.out).toContain(flag);
   }
@@ -253,6 +254,8 @@ describe("cli: a failure is one block without a stack", () => {
       told,
       self: {
         env: {},
+        ...{ pid: 1, ppid: 0, argv: [], execArgv: [], execPath: process.execPath },
+        on: () => undefined,
         cwd: () => "/",
         stdout: output(() => failure),
         stderr: output((text) => {

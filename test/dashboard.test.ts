@@ -266,8 +266,8 @@ describe("the page", () => {
       headers: { "retry-after": "12" },
     });
     expect(await answering(() => busy)()).toMatchObject({
-      message: "It answered 429 Too Many Requests",
-      remedy: "Try again in 12 s",
+      message: "That was one change too many for this minute, and nothing was done",
+      remedy: expect.stringContaining("You can go on in 12 s"),
     });
     const gone = () => {
       throw new TypeError("Failed to fetch");

@@ -147,6 +147,7 @@ test("environment: with nothing but PROVIDER_NAME every default holds", () => {
     forwardedEnabled: true,
     trustedProxies: [],
     shutdownTimeoutMs: 10_000,
+    restartTimeoutMs: 600_000,
     logLevel: "info",
   });
 });

@@ -8,6 +8,7 @@ import { createPostgresEventStore } from "../src/event-store/postgres.ts";
 import { parsePostgresUrl } from "../src/event-store/postgres-url.ts";
 import type { PaastisEvent } from "../src/events.ts";
 import { eventOf } from "./contract/event-store.ts";
+import { within } from "./support/pace.ts";
 import {
   type PostgresDatabase,
   type PostgresServer,
@@ -148,7 +149,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
       expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, 40)));
       expect(writer.dropped()).toBe(0);
     },
-    20_000,
+    60_000,
   );
 
   test("postgres: events that come while the server crashes and comes back are all stored, once and in order", async () => {
@@ -174,7 +175,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     await opened.isStored(2);
     expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, written)));
     expect(lines.map(({ level }) => level)).toEqual(["warn", "info"]);
-  }, 20_000);
+  }, 60_000);
 
   test("postgres: a restart that nobody noticed costs one try", async () => {
     const database = await server.database();
@@ -187,7 +188,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     await opened.isStored(0);
     expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, 2)));
     expect(opened.lines.length).toBeLessThanOrEqual(2);
-  }, 20_000);
+  }, 60_000);
 
   test("postgres: a full disk loses nothing once there is room again", async () => {
     const database = await server.database();
@@ -224,7 +225,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
       250,
     ]);
     expect(writer.dropped()).toBe(250);
-  }, 20_000);
+  }, 60_000);
 
   test("postgres: a slow server holds up nobody who writes, and gets everything in few calls", async () => {
     const database = await server.database();
@@ -239,7 +240,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
       if (opened.writer.waiting() % 200 === 0) await Bun.sleep(1);
     }
     await opened.isStored(0);
-    expect(longestMs).toBeLessThan(20);
+    expect(longestMs).toBeLessThan(within(20));
     expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, 1_000)));
     expect(opened.lines).toEqual([]);
     expect(relay.taken()).toBeLessThanOrEqual(2);
@@ -249,27 +250,30 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     const database = await server.database();
     await using relay = await startTcpRelay(server.port);
     const url = database.url.replace(/:\d+\//, `:${relay.port}/`);
-    await using opened = open(url, { workMaxMs: 300 });
+    await using opened = open(url, { workMaxMs: 1_000 });
     opened.writer.write(eventOf(1));
     await opened.isStored(0);
+    // A busy machine may have taken longer for the first, too.
+    const told = opened.lines.length;
     relay.freeze();
     opened.writer.write(eventOf(2));
-    await until(() => opened.lines.length === 1);
-    await expect(opened.store.list({})).rejects.toThrow("it did not answer within 0.3 s");
+    await until(() => opened.lines.length > told);
+    await expect(opened.store.list({})).rejects.toThrow("it did not answer within 1 s");
     // What was held back arrives now: the statement of which nobody heard is carried out after all, or not.
     relay.thaw();
     opened.writer.write(eventOf(3));
-    await opened.isStored(2);
+    await opened.isStored(told + 2);
     expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, 3)));
-    expect(opened.said()[0]).toEqual(["warn", expect.stringContaining("within 0.3 s")]);
+    expect(opened.said()[told]).toEqual(["warn", expect.stringContaining("within 1 s")]);
   });
 
   test("postgres: a table that somebody has locked is waited for only so long", async () => {
     const database = await server.database();
-    await using opened = open(database.url, { workMaxMs: 300 });
+    await using opened = open(database.url, { workMaxMs: 1_000 });
     opened.writer.write(eventOf(1));
     await opened.isStored(0);
-    const lock = database.rows(`BEGIN; LOCK paastis.events; SELECT pg_sleep(0.8); COMMIT`);
+    const told = opened.lines.length;
+    const lock = database.rows(`BEGIN; LOCK paastis.events; SELECT pg_sleep(2); COMMIT`);
     await until(async () => {
       const locks = await database.rows(
         "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL",
@@ -278,9 +282,14 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     });
     opened.writer.write(eventOf(2));
     await lock;
-    await opened.isStored(2);
+    await opened.isStored(told + 2);
     expect(await idsIn(database)).toEqual(idsOf(eventsFrom(1, 2)));
-    expect(opened.lines).toHaveLength(2);
+    expect(
+      opened
+        .said()
+        .slice(told, told + 2)
+        .map(([level]) => level),
+    ).toEqual(["warn", "info"]);
   });
 
   test("postgres: closing does not wait for a server that answers nothing", async () => {
@@ -292,7 +301,7 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     await until(() => relay.taken() > 0);
     const startMs = performance.now();
     await opened.store.close();
-    expect(performance.now() - startMs).toBeLessThan(1_500);
+    expect(performance.now() - startMs).toBeLessThan(within(1_500));
     expect(await asked).toContain("closed");
   });
 });

@@ -34,7 +34,7 @@ function complaintsOf({ lines }: FleetWorld): string[] {
 describe("many apps fall idle at once", () => {
   for (const { apps, minutes } of [
     { apps: 40, minutes: 5 },
-    { apps: 300, minutes: 39 },
+    { apps: 120, minutes: 16 },
   ]) {
     test(`fleet: ${apps} are asleep after ${minutes} minutes, for five calls each, three at a time, and each is through soon`, async () => {
       await using world = await idleFleet(apps);

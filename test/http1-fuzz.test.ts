@@ -1,7 +1,8 @@
 /**
  * Random bytes for the HTTP/1.1 readers: they never throw, agree with a slow simple reader, and say the same
  * however the bytes are cut. A failure names its seed: `PAASTIS_SEED=<seed> bun test test/http1-fuzz.test.ts`
- * plays the whole run again.
+ * plays the whole run again, and
+ * `FUZZ_ROUNDS=9000` makes it so much longer.
  */
 
 import { afterAll, expect, test } from "bun:test";
@@ -39,12 +40,10 @@ import {
 import { type Chance, createChance } from "./support/random.ts";
 
 const SEED = Number(process.env.PAASTIS_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const CASES_MIN = 200_000;
 /** Mutants of every message that fast-check makes: its own work is shared by so many cases. */
 const MUTANTS = 16;
-const HEAD_RUNS = 9000;
-const CHUNK_RUNS = 9000;
-const STREAM_RUNS = 8000;
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 2_500);
+const CASES_MIN = 3 * MUTANTS * ROUNDS;
 
 let cases = 0;
 
@@ -153,7 +152,7 @@ function checkHead<H extends MessageHead>(
 }
 
 test("fuzz: heads of requests are read as by the slow reader, however they are cut", () => {
-  hold(fc.tuple(request, headLimits, seed), HEAD_RUNS, ([message, limits, chosen]) => {
+  hold(fc.tuple(request, headLimits, seed), ROUNDS, ([message, limits, chosen]) => {
     const chance = createChance(chosen);
     for (let count = 0; count < MUTANTS; count += 1) {
       const bytes = count === 0 ? message : mutate(message, chance);
@@ -163,7 +162,7 @@ test("fuzz: heads of requests are read as by the slow reader, however they are c
 }, 60_000);
 
 test("fuzz: heads of answers are read as by the slow reader, however they are cut", () => {
-  hold(fc.tuple(response, headLimits, seed), HEAD_RUNS, ([message, limits, chosen]) => {
+  hold(fc.tuple(response, headLimits, seed), ROUNDS, ([message, limits, chosen]) => {
     const chance = createChance(chosen);
     for (let count = 0; count < MUTANTS; count += 1) {
       const bytes = count === 0 ? message : mutate(message, chance);
@@ -210,7 +209,7 @@ function checkChunks(bytes: string, limits: ChunkLimits, chance: Chance): void {
 }
 
 test("fuzz: chunked bodies are followed as by the slow reader, however they are cut", () => {
-  hold(fc.tuple(chunkedBody, chunkLimits, seed), CHUNK_RUNS, ([body, limits, chosen]) => {
+  hold(fc.tuple(chunkedBody, chunkLimits, seed), ROUNDS, ([body, limits, chosen]) => {
     const chance = createChance(chosen);
     for (let count = 0; count < MUTANTS; count += 1) {
       checkChunks(count === 0 ? body : mutate(body, chance), limits, chance);
@@ -302,7 +301,7 @@ const CONNECTION_LIMITS: ChunkLimits = {
 
 test("fuzz: requests on one connection come out as they went in, however they are cut", () => {
   const several = fc.array(sent, { minLength: 1, maxLength: 5 });
-  hold(fc.tuple(several, seed), STREAM_RUNS, ([requests, chosen]) => {
+  hold(fc.tuple(several, seed), ROUNDS, ([requests, chosen]) => {
     const chance = createChance(chosen);
     const stream = requests.map((one) => written(one, chance)).join("");
     const wanted = requests.map(({ target, body, as }) => ({

@@ -1,5 +1,5 @@
-import { describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, copyFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { whyWeak } from "../src/cli/instance-token.ts";
@@ -47,9 +47,31 @@ function change(machine: InstanceMachine, from: RegExp, to: string): void {
   writeFileSync(machine.file(path), machine.text(path).replace(from, to));
 }
 
+/** One healthy machine for many tests: each finds it as the first did. */
+async function sharedMachine() {
+  const world = await healthyMachine();
+  const { prefix } = world.machine;
+  cpSync(prefix, `${prefix}-healthy`, { recursive: true, preserveTimestamps: true });
+  return {
+    ...world,
+    machine: world.machine,
+    restore() {
+      rmSync(prefix, { recursive: true });
+      cpSync(`${prefix}-healthy`, prefix, { recursive: true, preserveTimestamps: true });
+    },
+  };
+}
+
 describe("instance doctor", () => {
+  let shared: Awaited<ReturnType<typeof sharedMachine>>;
+  beforeAll(async () => {
+    shared = await sharedMachine();
+  });
+  afterEach(() => shared.restore());
+  afterAll(() => shared[Symbol.asyncDispose]());
+
   test("where all is well but the start, that is a doubt and exit 0", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     expect(await troubles(world.machine)).toEqual({
       status: 0,
       found: [
@@ -147,7 +169,7 @@ describe("instance doctor", () => {
     ],
   ];
   test.each(CASES)("%s is wrong, with what to do", async (_, spoil, check, saw, advice) => {
-    await using world = await healthyMachine();
+    const world = shared;
     spoil(world.machine);
     const { status, found } = await troubles(world.machine);
     expect(status).toBe(1);
@@ -157,7 +179,7 @@ describe("instance doctor", () => {
   });
 
   test("a port that another program has is wrong", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
     try {
       change(world.machine, /LISTEN_PORT=.*/, `LISTEN_PORT=${other.port}`);
@@ -172,7 +194,7 @@ describe("instance doctor", () => {
   });
 
   test("a program that the unit's protection hides from it is a doubt below a prefix", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     const hidden = world.machine.file("program");
     copyFileSync("/usr/bin/true", hidden);
     const path = "etc/systemd/system/paastis@.service";
@@ -188,7 +210,7 @@ describe("instance doctor", () => {
   });
 
   test("where systemd does not run, that is said once, and of nothing else", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     const says = "System has not been booted with systemd as init system (PID 1). Can't operate.";
     const bin = mkdtempSync(join(tmpdir(), "paastis-test-"));
     try {
@@ -214,7 +236,7 @@ describe("instance doctor", () => {
   });
 
   test("an instance that runs outside systemd is known, where it listens and where a switch has led it", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     await using program = await runOutside(world.machine, "blue");
     const { found } = await troubles(world.machine);
     expect(found).toEqual([
@@ -229,7 +251,7 @@ describe("instance doctor", () => {
   });
 
   test("a unit that was changed is a doubt", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     const path = "etc/systemd/system/paastis@.service";
     const unit = world.machine.text(path).replace("NoNewPrivileges=yes", "NoNewPrivileges=no");
     writeFileSync(world.machine.file(path), unit);
@@ -239,7 +261,7 @@ describe("instance doctor", () => {
   });
 
   test("for people: a line each, what to do below it, and never the token", async () => {
-    await using world = await healthyMachine();
+    const world = shared;
     change(world.machine, /INITIAL_TARGET_PORT=.*/, "INITIAL_TARGET_PORT=1");
     const { out, status } = await world.machine.run(["doctor", "blue"]);
     expect(status).toBe(1);

@@ -55,6 +55,35 @@ describe("what another instance has done", () => {
     expect(world.events).toEqual([]);
   });
 
+  test.each(["a wake that failed", "a crash"])(
+    "%s has the same reference at every instance",
+    async (what) => {
+      const one = instanceWith(what === "a crash" ? { state: awakeAt("shop") } : {});
+      const { world, app } = one;
+      world.provider.script.wake = async () => {
+        throw new Error("no room");
+      };
+      if (what === "a crash") {
+        const observation = { phase: "failed", target: null, reason: "status 3" } as const;
+        world.core.lifecycle.observe(app, { observation });
+      } else await world.core.lifecycle.wake(app, CAUSE);
+      await world.clock.advance(1000);
+      const stored = (await world.registry.load()).records.find(({ key }) => key === "shop");
+      const told = world.events.findLast(({ name }) =>
+        ["APP_START_FAILED", "APP_CRASHED"].includes(name),
+      );
+      expect(stored?.failure?.reference).toBe(told?.id ?? "none");
+      const other = instanceWith();
+      const retryAtMs = other.world.clock.now() + 60_000;
+      const failure = { ...stored?.failure, why: "no room", retryAtMs };
+      const record = storedElsewhere(other.app, { phase: "failed", failure });
+      other.world.core.lifecycle.adopt(other.app, record);
+      const admission = admit(other);
+      const body = admission.kind === "answer" ? String(admission.answer.body) : "";
+      expect(JSON.parse(body)).toMatchObject({ error: "app_failed", reference: told?.id });
+    },
+  );
+
   test("what is older than what is known here is passed over", () => {
     const { world, app } = instanceWith({ state: awakeAt("shop"), fence: 7 });
     world.core.lifecycle.adopt(app, storedElsewhere(app, { phase: "asleep", fence: 6 }));

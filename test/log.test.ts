@@ -8,6 +8,7 @@ import { PaastisError } from "../src/errors.ts";
 import { EVENT_NAMES } from "../src/events.ts";
 import { createLog, type Log, type LogOptions } from "../src/log.ts";
 import { TEXT_CHARS_MAX } from "../src/log-safety.ts";
+import { within } from "./support/pace.ts";
 import { tempDir } from "./support/temp-dir.ts";
 
 const AT_MS = new Date(2026, 0, 2, 8, 41, 7, 5).getTime();
@@ -123,7 +124,7 @@ describe("for programs", () => {
       log.info({}, bait.repeat(TEXT_CHARS_MAX));
     }
     expect(lines()).toHaveLength(6);
-    expect(performance.now() - beganMs).toBeLessThan(1000);
+    expect(performance.now() - beganMs).toBeLessThan(within(1000));
   });
 });
 
@@ -171,7 +172,7 @@ describe("without a reader", () => {
     expect(lines.length - 2 + last.dropped).toBe(100_000);
     expect(last.dropped).toBeGreaterThan(80_000);
     expect(grownMB).toBeLessThan(80);
-  }, 20_000);
+  }, 60_000);
 
   test("log: lines are taken again once there is room, and dropping again is said again", () => {
     const waiting: (() => void)[] = [];

@@ -48,6 +48,12 @@ async function busyWorld(): Promise<MeteredWorld> {
   const call = calls.watched("docker", async () => new Response("", { status: 429 }));
   await call("http://engine", {});
   await world.core.sweeper.sweep();
+  const outcomes = { delivered: 5, refused: 1, givenUp: 2, dropped: 3 };
+  const counts = { waiting: 4, attempts: 20, outcomes };
+  metered.webhooks = [
+    { webhook: "https://one.example", ...counts, lastFailure: { atMs: 1500, why: "status 500" } },
+    { webhook: "https://two.example", ...counts, lastFailure: null },
+  ];
   return metered;
 }
 
@@ -153,6 +159,21 @@ describe("metrics: what is told", () => {
     expect(await text()).toContain("paastis_event_loop_lag_seconds ");
   });
 
+  test("webhooks: events by what became of them, tries, what waits, and the last failure", async () => {
+    const { sampleOf } = await busyWorld();
+    const one = 'webhook="https://one.example"';
+    const samples = [
+      `paastis_webhook_events_total{${one},outcome="delivered"}`,
+      `paastis_webhook_events_total{${one},outcome="given_up"}`,
+      `paastis_webhook_attempts_total{${one}}`,
+      `paastis_webhook_waiting{${one}}`,
+      `paastis_webhook_last_failure_timestamp_seconds{${one}}`,
+      'paastis_webhook_last_failure_timestamp_seconds{webhook="https://two.example"}',
+    ];
+    const values = await Promise.all(samples.map(sampleOf));
+    expect(values).toEqual([5, 2, 20, 4, 1.5, null]);
+  });
+
   test("a registry that is away shows, and so does who has lost the lead", async () => {
     const metered = createMeteredWorld();
     const { registry } = metered.stores;
@@ -174,6 +195,15 @@ describe("metrics: what is told", () => {
     if (admission.kind === "held") admission.abandon();
     expect(await metered.sampleOf('paastis_requests_held{app="blog"}')).toBe(0);
     expect(await metered.sampleOf('paastis_requests_total{app="blog",class="none"}')).toBe(1);
+  });
+
+  test("requests that lead to no app count by the code they were answered with", async () => {
+    const metered = await busyWorld();
+    for (const host of ["one.test", "two.test", "not a host"]) {
+      expect(metered.world.core.handler.admit(headFor(host)).kind).toBe("answer");
+    }
+    expect(await metered.sampleOf('paastis_stray_requests_total{code="unknown_app"}')).toBe(2);
+    expect(await metered.sampleOf('paastis_stray_requests_total{code="invalid_host"}')).toBe(1);
   });
 
   test("what Paastis answers by itself counts by its status, and with how long it took", async () => {
@@ -201,6 +231,7 @@ describe("metrics: what is told", () => {
 describe("metrics: labels have bounds", () => {
   test("a Host that leads to no app names none", async () => {
     const metered = await busyWorld();
+    await visit(metered, "nobody.test", { status: 200, tookMs: 0 });
     const before = (await metered.text()).split("\n").length;
     for (let count = 0; count < 100; count += 1) {
       await visit(metered, `nobody-${count}.test`, { status: 200, tookMs: 0 });

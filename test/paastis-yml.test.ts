@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parsePaastisYml } from "../src/paastis-yml.ts";
 import { PAASTIS_YML_SCHEMA } from "../src/paastis-yml-schema.ts";
+import { slowestMatchMs } from "../src/pattern-cost.ts";
+import { within } from "./support/pace.ts";
 
 const BASE = { folder: "/base", readText: () => ({ why: "must be a file that exists" }) };
 const parse = (text: string) => parsePaastisYml(text, BASE);
@@ -342,22 +344,31 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
       `rules:\n${patterns.map((text) => `  - { pattern: '${text}', app_name: x }\n`).join("")}`,
     );
 
-  test.each([
-    "^review-((\\w|-)+)+-front$",
-    "^(app|web)-review-((\\w|-)+)+-front$",
-    "^pr(\\d+)-(([a-z]|-)+)+-front$",
-    "(x+x+)+y",
-    "^(\\w+-?)+!$",
-  ])(
-    "paastis.yml: with app_name, %s is refused, with its line and its time",
-    (pattern) => {
-      const { problems } = named(["^a$", pattern]);
+  test(
+    "paastis.yml: with app_name, a slow pattern is refused, with its line and its time",
+    () => {
+      const { problems } = named(["^a$", "(x+x+)+y"]);
       expect(problems).toHaveLength(1);
       expect(problems[0]).toMatch(/^line 3: rules\[1\]\.pattern must be simpler: .* took \d+ ms/);
       expect(problems[0]).toContain("anybody can send such hosts");
     },
     SLOW_PATTERN_MS,
   );
+
+  // On labels cut off there, each takes some 40 ms instead of a second.
+  test.each([
+    ["^review-((\\w|-)+)+-front$", 34],
+    ["^(app|web)-review-((\\w|-)+)+-front$", 38],
+    ["^pr(\\d+)-(([a-z]|-)+)+-front$", 31],
+    ["(x+x+)+y", 24],
+    ["^(\\w+-?)+!$", 24],
+  ])("paastis.yml: among the labels that are tried one is slow for %s", (text, characters) => {
+    const whole = new RegExp(text);
+    const pattern = Object.assign(new RegExp(text), {
+      exec: (label: string) => whole.exec(`${label.slice(0, characters - 1)}_`),
+    });
+    expect(slowestMatchMs(pattern, 5, () => performance.now())).toBeGreaterThan(5);
+  });
 
   test("paastis.yml: without app_name nobody can choose what a pattern is matched with", () => {
     expect(
@@ -372,8 +383,10 @@ describe("paastis.yml: patterns that strangers can make slow", () => {
     );
     expect(named(patterns).problems).toEqual([]);
     const plain = patterns.map((text) => `  - { pattern: '${text}', health: /x }\n`).join("");
-    const measuredMs = processorMs(() => named(patterns));
-    expect(measuredMs - processorMs(() => parse(`rules:\n${plain}`))).toBeLessThan(40);
+    const bestOf = (work: () => unknown) =>
+      Math.min(...Array.from({ length: 3 }, () => processorMs(work)));
+    const measuredMs = bestOf(() => named(patterns));
+    expect(measuredMs - bestOf(() => parse(`rules:\n${plain}`))).toBeLessThan(within(40));
   });
 
   test("paastis.yml: one pause of the machine refuses nothing, and a file of slow ones is soon over", () => {

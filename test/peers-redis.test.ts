@@ -4,6 +4,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 
 import type { PeerUse } from "../src/peers.ts";
 import { recordOf } from "./contract/registry.ts";
+import { within } from "./support/pace.ts";
 import { SHORT } from "./support/redis-instances.ts";
 import {
   ask,
@@ -20,7 +21,7 @@ import {
 import { until } from "./support/until.ts";
 
 /** Lives of instances and locks pass. */
-setDefaultTimeout(40_000);
+setDefaultTimeout(60_000);
 
 describe.concurrent("redis peers", () => {
   test("what one stores is at the others within 100 ms, and not told to itself", async () => {
@@ -36,7 +37,7 @@ describe.concurrent("redis peers", () => {
       tookMs.push(performance.now() - began);
     }
     // The best of a few: others work on the same cores.
-    expect(Math.min(...tookMs)).toBeLessThan(100);
+    expect(Math.min(...tookMs)).toBeLessThan(within(100));
     for (const { heard } of [b, c]) {
       expect(heard.records.map(({ from, record }) => [from, record.fence])).toEqual(
         Array.from({ length: 10 }, (_, index) => ["a", index + 1]),
@@ -217,7 +218,9 @@ describe.concurrent("redis peers", () => {
   });
 
   test("with no other instance the question costs one call", async () => {
-    await using world = await startRedisWorld(["a"], { times: { ...SHORT, tickMs: 60_000 } });
+    await using world = await startRedisWorld(["a"], {
+      times: { ...SHORT, tickMs: 60_000, lifeMs: 60_000 },
+    });
     const claim = await claimed(world.a);
     const before = await world.server.calls();
     const question = { ref, fence: claim.fence, unusedMs: 7 };

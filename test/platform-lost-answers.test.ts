@@ -38,7 +38,7 @@ interface Waking extends AsyncDisposable {
 }
 
 /** Slow enough for figures in seconds, on a busy machine too. */
-const TIMES_FASTER = 5;
+const TIMES_FASTER = 20;
 
 async function render(timesFaster = TIMES_FASTER): Promise<Waking> {
   const world = await startRender({ clock: createFastClock(timesFaster), deployMs: 600 });

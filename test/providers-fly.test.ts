@@ -38,7 +38,7 @@ function membersOf(snapshot: Snapshot): number {
   return snapshot.kind === "members" ? snapshot.ids.length : -1;
 }
 
-describe("fly: discovery", () => {
+describe.concurrent("fly: discovery", () => {
   test("300 apps cost one call, and none is looked at", async () => {
     await using world = await startFly();
     for (let n = 0; n < 300; n += 1) world.fake.addApp(`app-number-${n}`);
@@ -121,7 +121,7 @@ describe("fly: discovery", () => {
   });
 });
 
-describe("fly: phases", () => {
+describe.concurrent("fly: phases", () => {
   test.each<[string, readonly NewMachine[]]>([
     ["awake", [OFF, ON]],
     ["awake", [{ check: "warning" }]],
@@ -176,7 +176,7 @@ describe("fly: phases", () => {
   });
 });
 
-describe("fly: sleep and wake", () => {
+describe.concurrent("fly: sleep and wake", () => {
   test("only the machines that ran come back, the spares stay down", async () => {
     await using world = await startFly();
     const machines = [ON, OFF, ON, { state: "suspended" }] as const;
@@ -429,7 +429,7 @@ describe("fly: sleep and wake", () => {
   });
 });
 
-describe("fly: when calls go wrong", () => {
+describe.concurrent("fly: when calls go wrong", () => {
   test.each(MOODS)("a start whose answer was lost is joined (%s)", async (_, options) => {
     await using world = await startFly(options);
     const app = world.fake.addApp("lost-app", { machines: [OFF] });
@@ -498,7 +498,7 @@ describe("fly: when calls go wrong", () => {
   );
 });
 
-describe("fly: the proxy's own answers", () => {
+describe.concurrent("fly: the proxy's own answers", () => {
   test.each([502, 503])(
     "a %i says that no machine takes requests, until the app has been up for five seconds",
     async (noMachineStatus) => {
@@ -531,7 +531,7 @@ describe("fly: the proxy's own answers", () => {
   });
 });
 
-describe("fly: workers", () => {
+describe.concurrent("fly: workers", () => {
   const WORKER: NewMachine = { group: "worker", hasServices: false };
 
   test("they sleep with the app and come back with it, their spares stay down", async () => {

@@ -5,6 +5,7 @@ import { readdirSync, realpathSync } from "node:fs";
 
 import { LINE_BYTES_MAX, LINES_PER_SECOND_MAX } from "../src/providers/process-output.ts";
 import { describeProvider, patient, rejection, untilPhase } from "./contract/provider.ts";
+import { within } from "./support/pace.ts";
 import {
   bunCommand,
   declareProcess,
@@ -186,7 +187,7 @@ test("process: a wait for the old child is given up at once when its signal is a
   const beganMs = performance.now();
   const error = await rejection(apps.provider.wake("shop", null, AbortSignal.timeout(50)));
   expect(error.message).toContain("waking shop was given up");
-  expect(performance.now() - beganMs).toBeLessThan(500);
+  expect(performance.now() - beganMs).toBeLessThan(within(500));
   await sleeping;
   expect((await apps.provider.observe("shop", patient())).phase).toBe("asleep");
 });
@@ -251,8 +252,11 @@ test("process: a child that floods its output is slowed down and costs no memory
   const beforeBytes = process.memoryUsage.rss();
   await apps.wake("shop");
   const isOmitted = () => apps.lines.some((line) => line.message.includes("lines left out"));
+  const beganMs = performance.now();
   await until(isOmitted, "lines are left out");
-  expect(apps.output("shop").length).toBeLessThan(LINES_PER_SECOND_MAX * 8);
+  // Of each stream, and not all of them in the same second.
+  const seconds = (performance.now() - beganMs) / 1000 + 4;
+  expect(apps.output("shop").length).toBeLessThan(LINES_PER_SECOND_MAX * 2 * seconds);
   await apps.sleep("shop");
   Bun.gc(true);
   expect(process.memoryUsage.rss() - beforeBytes).toBeLessThan(64 * 1024 * 1024);
@@ -306,7 +310,7 @@ test("process: a close ends all children at the same time, and refuses wakes aft
   const pids = await Promise.all(keys.map((key) => apps.printed(key, /up=(\d+)/)));
   const beganMs = performance.now();
   await apps.provider.close();
-  expect(performance.now() - beganMs).toBeLessThan(1_900);
+  expect(performance.now() - beganMs).toBeLessThan(within(1_900));
   expect(pids.some(lives)).toBe(false);
   expect((await rejection(apps.wake("a"))).kind).toBe("unavailable");
 });
@@ -327,6 +331,6 @@ test("process: 100 wakes and sleeps leak no file, no note and no process", async
   const before = openFiles();
   await Promise.all([cycle("shop", 50), cycle("blog", 50)]);
   // Garbage collection may close a stream a moment later.
-  await until(() => openFiles() <= before + 2, "all files are closed", 3_000);
+  await until(() => openFiles() <= before + 2, "all files are closed");
   expect(readdirSync(`${apps.folder}/processes`)).toEqual([]);
 });

@@ -306,7 +306,7 @@ describe.concurrent("render: sleep and wake", () => {
     const early = await rejection(world.provider.wake(app.id, null, patient()));
     expect(early.kind).toBe("busy");
     const beganMs = world.clock.now();
-    await until(() => world.clock.now() - beganMs > 61_000, 10_000);
+    await until(() => world.clock.now() - beganMs > 61_000);
     const late = await rejection(world.provider.wake(app.id, null, patient()));
     expect(late.kind).toBe("invalid");
   });

@@ -386,7 +386,7 @@ describe.concurrent("upsun: tokens", () => {
     await until(async () => {
       await phaseOf(world, environment);
       return world.fake.auth.count() > 1;
-    }, 30_000);
+    }, 60_000);
     const renewedMs = (world.fake.auth.journal[1]?.atMs ?? 0) - (first?.atMs ?? 0);
     expect(renewedMs).toBeGreaterThan(50_000);
     expect(renewedMs).toBeLessThan(60_000);

@@ -11,7 +11,7 @@ import { type RedisServer, startRedis } from "./support/redis-server.ts";
 import { until } from "./support/until.ts";
 
 /** Lives of locks pass. */
-setDefaultTimeout(20_000);
+setDefaultTimeout(60_000);
 
 const single = await startRedis();
 const cluster = await startRedisCluster();

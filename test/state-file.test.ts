@@ -384,6 +384,9 @@ describe("state file: a write that fails", () => {
   );
 });
 
+/** Every one is a process of its own; more with the variable. */
+const KILLS = Number(process.env.FUZZ_ROUNDS ?? 40);
+
 describe("state file: what a killed run left", () => {
   test("temporary files of dead processes and of an earlier life of this one are removed, no others", () => {
     const { folder, path, names } = inFolder();
@@ -411,9 +414,9 @@ describe("state file: what a killed run left", () => {
     expect([names(), readdirSync(folder.file("d"))]).toEqual([["d", "state.json"], []]);
   });
 
-  test("killed at 100 random moments, each time the file is whole and no older than what was durable", async () => {
+  test(`killed at ${KILLS} random moments, each time the file is whole and no older than what was durable`, async () => {
     const chance = createChance(20240115);
-    const delaysMs = Array.from({ length: 100 }, () => chance.next() * 15);
+    const delaysMs = Array.from({ length: KILLS }, () => chance.next() * 15);
     /** Kills one writer after the other over the same file. */
     async function kills(delays: readonly number[]): Promise<void> {
       using folder = tempDir();
@@ -432,7 +435,7 @@ describe("state file: what a killed run left", () => {
         expect(readdirSync(folder.path)).toEqual(["state.json"]);
       }
     }
-    await Promise.all([kills(delaysMs.slice(0, 50)), kills(delaysMs.slice(50))]);
+    await Promise.all([kills(delaysMs.slice(KILLS / 2)), kills(delaysMs.slice(0, KILLS / 2))]);
   }, 60_000);
 });
 

@@ -6,6 +6,7 @@ import type { Engine, EngineOptions } from "../src/engines/engine.ts";
 import { createFetchEngine } from "../src/engines/fetch.ts";
 import { createSocketEngine } from "../src/engines/socket.ts";
 import type { SwitchPolicy } from "../src/switch-policy.ts";
+import { within } from "./support/pace.ts";
 import { connectRaw } from "./support/raw-client.ts";
 import { type SwitchProxy, startSwitchProxy } from "./support/switch-proxy.ts";
 import { type SwitchTarget, startTarget } from "./support/switch-targets.ts";
@@ -85,7 +86,7 @@ test("drain: spread closes WebSockets one after the other over the drain time", 
   expect(ends.map(({ code }) => code)).toEqual(Array(12).fill(1012));
   const times = ends.map(({ atMs }) => atMs - beganMs).sort((a, b) => a - b);
   const [first = 0] = times;
-  expect(first).toBeLessThan(1000);
+  expect(first).toBeLessThan(within(1000));
   expect((times.at(-1) ?? 0) - first).toBeGreaterThan(400);
   // All have been asked before the limit: none was cut.
   await until(() => proxy.eventsNamed("APP_DRAINED").length === 1);
@@ -94,7 +95,7 @@ test("drain: spread closes WebSockets one after the other over the drain time", 
 
 describe.each(ENGINES)("$name: at the limit", ({ createEngine }) => {
   test("drain: keep leaves WebSockets alone until the drain time is over, then closes them with 1012", async () => {
-    await using world = await twoVersions({ drain: "keep", drainMs: 600 }, createEngine);
+    await using world = await twoVersions({ drain: "keep", drainMs: 1500 }, createEngine);
     const { next, proxy } = world;
     const { socket, closed } = await openSocket(proxy);
     const beganMs = performance.now();
@@ -105,7 +106,7 @@ describe.each(ENGINES)("$name: at the limit", ({ createEngine }) => {
     expect(await heard.promise).toBe("old hello");
     const { code, atMs } = await closed;
     expect(code).toBe(1012);
-    expect(atMs - beganMs).toBeGreaterThan(500);
+    expect(atMs - beganMs).toBeGreaterThan(1400);
     await until(() => proxy.eventsNamed("APP_DRAINED").length === 1);
     expect(proxy.eventsNamed("APP_DRAINED")[0]?.details).toMatchObject({ closed: 1, cut: 0 });
     await until(() => proxy.app.leases === 0);
@@ -212,7 +213,7 @@ test("drain: a target that is active again within its drain time is not drained"
   void closed.then(() => {
     isClosed = true;
   });
-  await until(() => proxy.eventsNamed("APP_DRAINED").length === 1, 3000);
+  await until(() => proxy.eventsNamed("APP_DRAINED").length === 1);
   const beganMs = performance.now();
   await until(() => performance.now() - beganMs > 700);
   expect(isClosed).toBe(false);

@@ -5,6 +5,7 @@ import { type Clock, createSystemClock } from "../src/clock.ts";
 import { type GateDeps, type GateSettings, lookOnce, passGate } from "../src/switch-gate.ts";
 import { startDeafListener } from "./support/deaf-listener.ts";
 import { createFastClock } from "./support/fast-clock.ts";
+import { within } from "./support/pace.ts";
 import { LOCALHOST_CERTIFICATE, LOCALHOST_KEY, PRIVATE_CA } from "./support/private-ca.ts";
 import { startRawUpstream } from "./support/raw-upstream.ts";
 import { runCommand } from "./support/run-command.ts";
@@ -192,7 +193,7 @@ describe("gate: one look", () => {
     expect(seen.status).toBe(200);
     expect(seen.body).toStartWith(said);
     expect(seen.body.length).toBeLessThanOrEqual(200);
-    expect(seen.ms).toBeLessThan(1500);
+    expect(seen.ms).toBeLessThan(within(1500));
     await until(() => server.connections.every(({ isClosed }) => isClosed));
   });
 

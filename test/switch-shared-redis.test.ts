@@ -1,6 +1,7 @@
 /** Whole proxies that share switches and pauses over a real Redis. */
 
 import { expect, test } from "bun:test";
+import { within } from "./support/pace.ts";
 import { startRedis } from "./support/redis-server.ts";
 import { connectForSwitches } from "./support/redis-space.ts";
 import { startSwitchProxy } from "./support/switch-proxy.ts";
@@ -64,8 +65,8 @@ test("Redis: a switch on one proxy moves the other within 100 ms, with requests 
   const answer = await post(one, `/__switch?port=${green.port}`);
   const beganMs = performance.now();
   expect(answer.status).toBe(200);
-  await until(() => other.board.activeOf("shop")?.host === `127.0.0.1:${green.port}`, 100);
-  expect(performance.now() - beganMs).toBeLessThan(100);
+  await until(() => other.board.activeOf("shop")?.host === `127.0.0.1:${green.port}`);
+  expect(performance.now() - beganMs).toBeLessThan(within(100));
   expect(await Promise.all([whoAnswers(one), whoAnswers(other)])).toEqual(["green", "green"]);
   expect(await slow).toBe("blue");
   await closed.promise;
@@ -77,7 +78,7 @@ test("Redis: a pause on one proxy keeps requests of the other, and its end lets 
   await using pair = await startPair();
   const { one, other } = pair;
   expect((await post(one, "/__pause")).status).toBe(200);
-  await until(() => other.app.pause?.kind === "paused", 100);
+  await until(() => other.app.pause?.kind === "paused");
   let isAnswered = false;
   const held = whoAnswers(other).finally(() => {
     isAnswered = true;
@@ -140,9 +141,9 @@ test("Redis: a pause that was not answered is said to be uncertain, and what oth
   await post(other, "/__maintenance");
   relay.cut();
   relay.thaw();
-  await until(() => ways[0]?.trouble() === null, 10_000);
+  await until(() => ways[0]?.trouble() === null);
   await until(() => one.app.pause?.kind === "maintenance");
-}, 20_000);
+}, 60_000);
 
 test("Redis: a proxy that is cut off refuses switches, still rolls back, and tells the others when it can", async () => {
   await using pair = await startPair();
@@ -150,18 +151,20 @@ test("Redis: a proxy that is cut off refuses switches, still rolls back, and tel
   await post(one, `/__switch?port=${green.port}`);
   await until(() => other.board.activeOf("shop") !== null);
   relay.refuse();
-  await until(() => ways[0]?.trouble() !== null, 10_000);
+  await until(() => ways[0]?.trouble() !== null);
   const later = await post(one, `/__switch?port=${blue.port}`);
   expect(later.status).toBe(500);
   expect(JSON.stringify(await later.json())).toContain("Nothing has changed");
   one.app.traffic.watched!.requests += 30;
   one.app.traffic.watched!.errors += 30;
-  await until(async () => (await whoAnswers(one)) === "blue", 10_000);
+  // Requests would be right ones, of which the errors are a share.
+  await until(() => one.board.activeOf("shop")?.host === `127.0.0.1:${blue.port}`);
+  expect(await whoAnswers(one)).toBe("blue");
   expect(other.board.activeOf("shop")?.host).toBe(`127.0.0.1:${green.port}`);
   relay.accept();
-  await until(() => ways[0]?.trouble() === null, 10_000);
+  await until(() => ways[0]?.trouble() === null);
   await until(() => other.board.activeOf("shop")?.host === `127.0.0.1:${blue.port}`);
-}, 30_000);
+}, 60_000);
 
 test("Redis: one that has lost everything gets it back, and a proxy that starts then is where the others are", async () => {
   await using pair = await startPair();
@@ -169,11 +172,11 @@ test("Redis: one that has lost everything gets it back, and a proxy that starts 
   await post(one, `/__switch?port=${green.port}`);
   await until(() => other.board.activeOf("shop") !== null);
   await server.restart();
-  await until(() => ways.every((way) => way.trouble() === null), 10_000);
+  await until(() => ways.every((way) => way.trouble() === null));
   await until(async () => (await server.run("HLEN", "paastis:tests:{tests}:switches")) === 1);
   await using late = await join();
   expect(await whoAnswers(late.proxy)).toBe("green");
-}, 20_000);
+}, 60_000);
 
 test("Redis: proxies that all end are where they were when they start again", async () => {
   await using redis = await startRedis();

@@ -1,17 +1,18 @@
 /** The place for shared switches: in Redis, in a Cluster, and the one of the simulation. */
 
 import { afterAll, beforeAll } from "bun:test";
-import { createSystemClock, sleep } from "../src/clock.ts";
+import { type Clock, createSystemClock, sleep } from "../src/clock.ts";
 import { createRedisSwitchSpace } from "../src/redis/switch-space.ts";
 import { testSwitchSpace } from "./contract/switch-space.ts";
+import { createFastClock } from "./support/fast-clock.ts";
 import { startRedisCluster } from "./support/redis-cluster.ts";
 import { startRedis } from "./support/redis-server.ts";
 import { connectForSwitches } from "./support/redis-space.ts";
 import { createSwitchSea } from "./support/switch-sea.ts";
 
-const clock = createSystemClock();
+const passOn = (clock: Clock) => (ms: number) => sleep(clock, ms);
 /** Redis keeps time by itself. */
-const pass = (ms: number) => sleep(clock, ms);
+const pass = passOn(createSystemClock());
 const servers = new AsyncDisposableStack();
 const urls = { single: "", cluster: "" };
 let opened = 0;
@@ -20,7 +21,7 @@ beforeAll(async () => {
   const [single, cluster] = await Promise.all([startRedis(), startRedisCluster()]);
   for (const server of [single, cluster]) servers.use(server);
   Object.assign(urls, { single: single.url, cluster: cluster.url });
-}, 30_000);
+}, 60_000);
 afterAll(() => servers.disposeAsync());
 
 testSwitchSpace("Redis", () => over("single"));
@@ -28,8 +29,10 @@ testSwitchSpace("Redis Cluster", () => over("cluster"), [
   { test: "expiry", because: "each node of it is the same server, and it takes 9 s" },
 ]);
 testSwitchSpace("simulated", async () => {
+  const clock = createFastClock(20);
   const sea = createSwitchSea(clock);
   const dispose = async () => undefined;
+  const pass = passOn(clock);
   return { ...{ one: sea.connect(), other: sea.connect(), pass }, [Symbol.asyncDispose]: dispose };
 });
 

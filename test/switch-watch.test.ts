@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import type { SwitchPolicy } from "../src/switch-policy.ts";
+import { within } from "./support/pace.ts";
 import { type SwitchProxy, startSwitchProxy } from "./support/switch-proxy.ts";
 import { type SwitchTarget, startTarget } from "./support/switch-targets.ts";
 import { until } from "./support/until.ts";
@@ -63,7 +64,8 @@ test("watch: errors of real requests switch back, though the health check is con
   next.status = 500;
   for (let count = 0; count < 40; count += 1) await (await fetch(proxy.origin)).text();
   await until(() => proxy.eventsNamed("APP_ROLLED_BACK").length === 1);
-  expect(proxy.eventsNamed("APP_ROLLED_BACK")[0]?.reason).toStartWith("40 failed of 40 requests");
+  // It may be judged before the last of them.
+  expect(proxy.eventsNamed("APP_ROLLED_BACK")[0]?.reason).toMatch(/^(\d+) failed of \1 requests/);
   expect(await activePort(proxy)).toBe(old.port);
 });
 
@@ -152,5 +154,5 @@ test("ports: an app that is down at the start is served the moment it is up", as
   const beganMs = performance.now();
   const answer = await held;
   expect(await answer.text()).toBe("late");
-  expect(performance.now() - beganMs).toBeLessThan(500);
+  expect(performance.now() - beganMs).toBeLessThan(within(500));
 });

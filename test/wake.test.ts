@@ -743,6 +743,16 @@ describe("progress", () => {
     expect(stream.pieces.at(-1)).toContain('"retryAfterMs":750');
   });
 
+  test("progress: a program that stops ends the stream without a word of failure: the page asks again", async () => {
+    const { world } = sleepyWorld();
+    const stream = follow(world);
+    await world.clock.advance(100);
+    world.core.gate.refuseHeld();
+    await world.clock.advance(1000);
+    await stream.reading;
+    expect(stream.names()).toBe("waking");
+  });
+
   test("progress: a page that asks again does not wake a failed app before its pause is over", async () => {
     const { world, fail } = sleepyWorld();
     const first = follow(world);

@@ -100,3 +100,21 @@ test("warm ahead: other instances leave it to the one that leads", async () => {
   await world.clock.advance(TO_OPENING_MS + HOUR_MS);
   expect(app.state.kind).toBe("asleep");
 });
+
+test("warm ahead: an app that an operator ordered awake is woken once after a restart, whatever its rules say", async () => {
+  const world = createSmallWorld();
+  const always = readWindows("00:00-24:00 UTC", "UTC");
+  const windows = "windows" in always ? always.windows : [];
+  const forceSleep = windows.map((window) => ({ ...window, mayBeWoken: false }));
+  world.policies.set("shop", { forceSleep });
+  const untilWallMs = world.clock.wallMs() + HOUR_MS;
+  const app = world.add("shop", { keepAwake: { untilWallMs } });
+  using _ = { [Symbol.dispose]: world.core.warmAhead() };
+  await world.clock.advance(10_000);
+  expect(app.state.kind).toBe("awake");
+  const woken = world.events.find(({ name }) => name === "APP_STARTED");
+  expect(woken?.cause.detail).toBe("an operator keeps it awake");
+  world.core.lifecycle.observe(app, { observation: { phase: "asleep", target: null } });
+  await world.clock.advance(60_000);
+  expect(app.state.kind).toBe("asleep");
+});

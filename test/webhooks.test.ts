@@ -165,6 +165,8 @@ describe("failures", () => {
     emit("first");
     emit("second");
     await until(() => silent.received.length === 1 && well.received.length === 2);
+    // The other's answers have been read as well: one limit is left to run out.
+    await until(() => clock.pending() === 1);
     await clock.advance(9_999);
     expect(lines).toEqual([]);
     await clock.advance(1);
@@ -197,7 +199,7 @@ describe("failures", () => {
   test("what has failed for an hour is given up; what is younger is not", async () => {
     let isWell = false;
     using receiver = startWebhookReceiver(() => new Response("", { status: isWell ? 200 : 500 }));
-    const { clock, emit, failure, loud, lines } = world([receiver.url]);
+    const { clock, emit, failure, loud, lines, webhooks } = world([receiver.url]);
     emit("old");
     await failure(1);
     const beganMs = clock.now();
@@ -214,6 +216,15 @@ describe("failures", () => {
     await until(() => loud().includes(WORKS));
     expect(receiver.apps().at(-1)).toBe("young");
     expect(lines.at(-1)?.fields.lost).toBe(1);
+    expect(webhooks.state()).toMatchObject([
+      {
+        webhook: new URL(receiver.url).origin,
+        waiting: 0,
+        outcomes: { delivered: 1, givenUp: 1, refused: 0, dropped: 0 },
+        attempts: receiver.received.length,
+        lastFailure: { why: expect.stringContaining("500"), atMs: expect.any(Number) },
+      },
+    ]);
     expect(loud()).toEqual([FAILS, LOSES, WORKS]);
   });
 
@@ -231,6 +242,9 @@ describe("failures", () => {
     await until(() => slow.received.length === 3);
     expect(slow.apps()).toEqual(["first", "d", "e"]);
     await webhooks.close(NEVER);
+    const [state] = webhooks.state();
+    expect(state).toMatchObject({ waiting: 0, outcomes: { delivered: 3, dropped: 3 } });
+    expect(state?.lastFailure).toBeNull();
     expect(loud()).toEqual([LOSES, "no more events for a webhook are lost"]);
     expect(lines.at(-1)?.fields.lost).toBe(3);
     expect(failed).toEqual([]);

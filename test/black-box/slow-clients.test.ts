@@ -1,6 +1,7 @@
 /** Clients that take their time, and how long they are given. */
 
 import { describe, expect, test } from "bun:test";
+import { within } from "../support/pace.ts";
 import { ask, useProxy } from "../support/proxy-under-test.ts";
 import type { RawClient } from "../support/raw-client.ts";
 import { until } from "../support/until.ts";
@@ -10,7 +11,7 @@ const proxy = useProxy();
 const PATIENCE_MS = 9_000;
 
 function isOver(client: RawClient): Promise<void> {
-  return until(() => client.isClosed, PATIENCE_MS);
+  return until(() => client.isClosed, within(PATIENCE_MS));
 }
 
 describe("slow clients", () => {
@@ -40,7 +41,7 @@ describe("slow clients", () => {
     for (const client of clients) client.send("GET / HTT");
     const begunMs = performance.now();
     expect((await proxy.exchange(ask("GET /"))).status).toBe(200);
-    expect(performance.now() - begunMs).toBeLessThan(500);
+    expect(performance.now() - begunMs).toBeLessThan(within(500));
     for (const client of clients) client[Symbol.dispose]();
   });
 

@@ -246,7 +246,7 @@ describe("websocket: endings", () => {
     using joined = await join(proxy);
     using slow = await proxy.connect();
     slow.send("GET / HTT");
-    await until(() => slow.isClosed, 9_000);
+    await until(() => slow.isClosed);
     const late = frame({ opcode: OPCODES.text, payload: "late" });
     joined.app.write(late);
     await until(() => joined.toClient() === late.toString("latin1"));

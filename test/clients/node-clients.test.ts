@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { madeUpBytes, sha256 } from "../support/made-up-bytes.mjs";
 import {
   appProgram,
@@ -11,7 +13,6 @@ import {
   startProxiedApp,
   testUnlessDeclared,
 } from "../support/proxied-app.ts";
-import { runCommand } from "../support/run-command.ts";
 import { until } from "../support/until.ts";
 
 /** Under Bun, both packages would be replaced by parts of the runtime; so Node runs them. */
@@ -19,11 +20,36 @@ function startApp(engine: EngineName, program: string): Promise<ProxiedApp> {
   return startProxiedApp({ engine, key: "app", command: `exec node ${appProgram(program)}` });
 }
 
-/** What one of the programs in `programs` says, which has the shape it gives it there. */
-async function tell(program: string, ...args: string[]): Promise<unknown> {
-  const path = resolve(import.meta.dir, "programs", program);
-  return JSON.parse((await runCommand(["node", path, ...args])).stdout);
+/** One of the programs in `programs`, which plays one story after the other: a process for each would cost far more. */
+function startProgram(name: string) {
+  const child = Bun.spawn(["node", resolve(import.meta.dir, "programs", name)], {
+    env: { PATH: process.env.PATH ?? "", LANG: "C" },
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const lines = createInterface({ input: Readable.fromWeb(child.stdout) })[Symbol.asyncIterator]();
+  return {
+    /** @returns what it says of a story, which has the shape it gives it there */
+    async tell(...asked: readonly unknown[]): Promise<unknown> {
+      child.stdin.write(`${JSON.stringify(asked)}\n`);
+      await child.stdin.flush();
+      const { value } = await lines.next();
+      if (typeof value !== "string") throw new Error(`${name} has ended`);
+      const { told, error } = JSON.parse(value);
+      if (error !== undefined) throw new Error(`${name}, ${asked[0]}: ${error}`);
+      return told;
+    },
+    end: () => child.kill(),
+  };
 }
+
+const webSockets = startProgram("ws-client.mjs");
+const http = startProgram("http-client.mjs");
+afterAll(() => {
+  webSockets.end();
+  http.end();
+});
 
 describe.each(ENGINE_NAMES)("ws, on the %s engine", (engine) => {
   let app: ProxiedApp;
@@ -31,8 +57,7 @@ describe.each(ENGINE_NAMES)("ws, on the %s engine", (engine) => {
     app = await startApp(engine, "ws-echo.mjs");
   });
   afterAll(() => app[Symbol.asyncDispose]());
-  const story = (name: string, details: object = {}) =>
-    tell("ws-client.mjs", name, app.host, JSON.stringify(details));
+  const story = (name: string, details: object = {}) => webSockets.tell(name, app.host, details);
   /** How the app saw its sockets end: what `ws-echo.mjs` keeps. */
   const closes = async () =>
     (await (await app.paastis.get("app")).json()) as { code: number; reason: string }[];
@@ -112,7 +137,7 @@ describe.each(ENGINE_NAMES)("undici, node:http and fetch, on the %s engine", (en
     app = await startApp(engine, "files.mjs");
   });
   afterAll(() => app[Symbol.asyncDispose]());
-  const story = (name: string) => tell("http-client.mjs", name, app.host);
+  const story = (name: string) => http.tell(name, app.host);
   const sums = (first: number, count: number) =>
     Array.from({ length: count }, (_, index) => sha256(madeUpBytes(first + index)));
   const HINT = { statusCode: 103, headers: { link: "</style.css>; rel=preload" } };

@@ -102,6 +102,9 @@ export function eventStoreContract(
     expect(await store.list({ names: [] })).toEqual([]);
     expect(await store.list({ afterId: eventOf(35).id })).toEqual(events.slice(36));
     expect(await store.list({ afterId: eventOf(39).id })).toEqual([]);
+    expect(await store.list({ id: eventOf(7).id, limit: 1 })).toEqual(events.slice(7, 8));
+    expect(await store.list({ id: eventOf(7).id, app: "nobody" })).toEqual([]);
+    expect(await store.list({ id: "no such one" })).toEqual([]);
     expect(
       await store.list({ app: "shop", names: ["APP_STOPPED"], afterId: eventOf(5).id, limit: 2 }),
     ).toEqual([events[20] as PaastisEvent, events[30] as PaastisEvent]); // Both exist: 40 were made.

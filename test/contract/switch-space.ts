@@ -118,6 +118,6 @@ export function testSwitchSpace(
       await spaces.pass(2000);
       expect(await other.take("shop", "next")).toMatchObject({ fence: 2 });
     },
-    20_000,
+    60_000,
   );
 }

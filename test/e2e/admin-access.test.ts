@@ -1,9 +1,15 @@
 /** The admin endpoints of the compiled program, from outside: who is let in, and by what. */
 
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
-import { accessibilityFaults, CHROMIUM, photograph, startChromium } from "../support/chromium.ts";
-import { eventually, type RunningPaastis, startPaastis } from "../support/start-paastis.ts";
+import {
+  accessibilityFaults,
+  CHROMIUM,
+  type Chromium,
+  photograph,
+  startChromium,
+} from "../support/chromium.ts";
+import { type RunningPaastis, startPaastis, untilInFlight } from "../support/start-paastis.ts";
 
 const TOKEN = "a-token-of-these-tests";
 const ECHO = resolve(import.meta.dir, "../support/apps/echo-headers.ts");
@@ -123,12 +129,7 @@ test("once it is told to stop it is not ready any more, while it finishes what i
   await using paastis = await startPaastis({ config: APP, env: { ADMIN_TOKEN: TOKEN } });
   await (await paastis.get("shop")).text();
   const under = paastis.get("shop", { path: "/slow" });
-  await eventually("a request is under way", async () => {
-    const metrics = (await (await viaSocket(paastis, "/__metrics?app=shop")).json()) as {
-      inflight: number;
-    };
-    return metrics.inflight === 1;
-  });
+  await untilInFlight(paastis, "shop", 1);
   paastis.signal("SIGTERM");
   await paastis.untilLine(({ msg }) => msg.startsWith("stopping"));
   const ready = await viaSocket(paastis, "/__ready");
@@ -138,13 +139,18 @@ test("once it is told to stop it is not ready any more, while it finishes what i
 });
 
 describe.skipIf(CHROMIUM === null)("a browser", () => {
+  let browser: Chromium;
+  beforeAll(async () => {
+    browser = await startChromium();
+  });
+  afterAll(() => browser?.[Symbol.asyncDispose]());
+
   test.each([true, false])(
     "logs in by the form and out again, with JavaScript: %p",
     async (javaScriptEnabled) => {
       const env = { ADMIN_TOKEN: TOKEN, ADMIN_RATE_LIMIT: "20" };
       await using paastis = await startPaastis({ config: APP, env });
-      await using browser = await startChromium();
-      await using visitor = await browser.visitor({ javaScriptEnabled });
+      await using visitor = await browser.visitor(javaScriptEnabled ? {} : { javaScriptEnabled });
       const { page } = visitor;
       const origin = `http://localhost:${paastis.port}`;
       await page.goto(`${origin}/__docs`);
@@ -181,7 +187,6 @@ describe.skipIf(CHROMIUM === null)("a browser", () => {
       config: APP,
       env: { ADMIN_TOKEN: "another-token-entirely" },
     });
-    await using browser = await startChromium();
     // What keeps our pages from asking anybody is not what is to be seen here.
     await using visitor = await browser.visitor({ bypassCSP: true });
     const { page } = visitor;
@@ -220,7 +225,6 @@ describe.skipIf(CHROMIUM === null)("a browser", () => {
 
   test("the page for the token is fit for everybody, in light and in dark", async () => {
     await using paastis = await startPaastis({ config: APP, env: { ADMIN_TOKEN: TOKEN } });
-    await using browser = await startChromium();
     for (const colorScheme of ["light", "dark"] as const) {
       await using visitor = await browser.visitor({
         colorScheme,

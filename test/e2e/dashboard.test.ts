@@ -51,7 +51,6 @@ describe.skipIf(CHROMIUM === null)("the dashboard", () => {
   const address = (place = "") => `http://127.0.0.1:${paastis.port}/__/${place}`;
 
   async function logIn(page: Page, place: string): Promise<void> {
-    page.setDefaultTimeout(10_000);
     await page.goto(address(place));
     await page.getByLabel("Admin token").fill(TOKEN);
     await page.getByRole("button", { name: "Log in" }).click();
@@ -61,7 +60,6 @@ describe.skipIf(CHROMIUM === null)("the dashboard", () => {
   /** Somebody who has logged in before. */
   async function operator(place = "", options: BrowserContextOptions = {}): Promise<Visitor> {
     const visitor = await browser.visitor({ storageState: loggedIn, ...options });
-    visitor.page.setDefaultTimeout(10_000);
     await visitor.page.goto(address(place));
     await visitor.page.getByText("Live", { exact: true }).waitFor();
     return visitor;
@@ -236,7 +234,6 @@ describe.skipIf(CHROMIUM === null)("the dashboard", () => {
     await using visitor = await operator("", {
       viewport: { width: 390, height: 844 },
       colorScheme: "dark",
-      reducedMotion: "reduce",
     });
     const { page, complaints } = visitor;
     await row(page, "docs").waitFor();

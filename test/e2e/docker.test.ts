@@ -1,9 +1,11 @@
 /** Docker, from the first list call to the last, through the compiled program and against the fake engine. */
 
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { createSystemClock } from "../../src/clock.ts";
 import { type FakeDocker, type FakeDockerOptions, startFakeDocker } from "../fakes/fake-docker.ts";
 import { answersText, neverAnswers, resetsBefore } from "../fakes/fake-faults.ts";
+import { testsInTurn } from "../support/in-turn.ts";
+import { within } from "../support/pace.ts";
 import {
   EXECUTABLE,
   eventually,
@@ -12,6 +14,8 @@ import {
   startPaastis,
 } from "../support/start-paastis.ts";
 import { tempDir } from "../support/temp-dir.ts";
+
+const inTurn = testsInTurn(5);
 
 const NEVER = "0 0 1 1 *";
 const EVERY_SECOND = "* * * * * *";
@@ -32,7 +36,7 @@ function story(
   play: (story: Story) => Promise<void>,
   options: Partial<FakeDockerOptions> = {},
 ): void {
-  test.concurrent(`docker: ${what}`, async () => {
+  inTurn(`docker: ${what}`, async () => {
     using folder = tempDir();
     await using docker = await startFakeDocker({
       clock: createSystemClock(),
@@ -82,7 +86,7 @@ story(
 );
 
 story(
-  "2,000 requests for a container that is up cost no call, and 300 containers one list a sweep",
+  "1,000 requests for a container that is up cost no call, and 300 containers one list a sweep",
   async ({ docker, start }) => {
     for (let n = 0; n < 300; n += 1) docker.addContainer(`app-${n}`, { status: "running" });
     await using paastis = await start({ START_AND_STOP_CHECKING_INTERVAL_CRON: EVERY_SECOND });
@@ -91,7 +95,7 @@ story(
     const from = { sweeps: swept(), calls: docker.server.count() };
     const rounds = Array.from({ length: 20 }, async () => {
       const seen: string[] = [];
-      for (let n = 0; n < 100; n += 1) seen.push(await visit(paastis, "app-7"));
+      for (let n = 0; n < 50; n += 1) seen.push(await visit(paastis, "app-7"));
       return seen;
     });
     expect(new Set((await Promise.all(rounds)).flat())).toEqual(new Set(["app-7"]));
@@ -159,7 +163,7 @@ story(
     expect(demo.isListening).toBe(false);
     expect(await visit(paastis, "demo")).toBe("demo");
   },
-  { bootMs: 1_500 },
+  { bootMs: 2_500 },
 );
 
 story(
@@ -172,7 +176,7 @@ story(
     expect(demo.isListening).toBe(false);
     expect(await visit(paastis, "demo")).toBe("demo");
   },
-  { bootMs: 1_500 },
+  { bootMs: 2_500 },
 );
 
 story(
@@ -190,7 +194,7 @@ story(
       const beganMs = performance.now();
       expect(await visit(paastis, "demo")).toBe("demo");
       // Far from the interval of its health check.
-      expect(performance.now() - beganMs).toBeLessThan(10_000);
+      expect(performance.now() - beganMs).toBeLessThan(within(10_000));
     }
     expect([demo.starts, demo.health]).toEqual([0, "unhealthy"]);
     expect(paastis.events("demo")).not.toContain("APP_CRASHED");
@@ -267,7 +271,7 @@ story(
     await docker.comeUp();
     const backMs = performance.now();
     expect(await visiting).toBe("demo");
-    expect(performance.now() - backMs).toBeLessThan(3_000);
+    expect(performance.now() - backMs).toBeLessThan(within(3_000));
   },
 );
 
@@ -275,6 +279,7 @@ story(
   "an engine that is restarted under a wake, and stops the container, is asked for it once more",
   async ({ docker, start }) => {
     const demo = docker.addContainer("demo");
+    demo.nextRuns({ bootMs: Number.POSITIVE_INFINITY });
     await using paastis = await start();
     await eventually("it listens to events", () => docker.hub.listeners === 1);
     const visiting = visit(paastis, "demo");
@@ -286,13 +291,13 @@ story(
       // The stream of events is the only call that goes on.
       return isStarted && demo.status === "running" && server.inFlight === 1;
     });
+    // Long enough for it to be looked at as one that boots.
     await Bun.sleep(200);
     await docker.goDown("gone", { keepsContainers: false });
     await docker.comeUp();
     expect(await visiting).toBe("demo");
     expect(demo.starts).toBe(2);
   },
-  { bootMs: 1_000 },
 );
 
 story(
@@ -327,7 +332,7 @@ story(
     const killedMs = performance.now();
     demo.kill();
     await paastis.untilEvent("demo", "APP_STOPPED", from);
-    expect(performance.now() - killedMs).toBeLessThan(2_000);
+    expect(performance.now() - killedMs).toBeLessThan(within(2_000));
   },
 );
 
@@ -404,8 +409,11 @@ story(
     await eventually("the new one", async () => (await visit(paastis, "new")) === "new");
     demo.remove();
     const removedMs = performance.now();
-    expect(await visit(paastis, "demo")).toBe("404 unknown_app");
-    expect(performance.now() - removedMs).toBeLessThan(5_000);
+    // Who comes in the very moment may yet meet an app that has only failed.
+    await eventually("it is nobody's", async () => {
+      return (await visit(paastis, "demo")) === "404 unknown_app";
+    });
+    expect(performance.now() - removedMs).toBeLessThan(within(5_000));
     await paastis.untilEvent("demo", "APP_UNREGISTERED");
     expect(await visit(paastis, "demo")).toBe("404 unknown_app");
   },
@@ -418,7 +426,7 @@ story(
     await docker.goDown("gone");
     const sweeps = { START_AND_STOP_CHECKING_INTERVAL_CRON: EVERY_SECOND };
     await using early = await start(sweeps);
-    expect(early.startedInMs).toBeLessThan(5_000);
+    expect(early.startedInMs).toBeLessThan(within(5_000));
     expect((await early.get("demo")).status).toBe(503);
     await docker.comeUp();
     await eventually("its apps are found", async () => (await visit(early, "demo")) === "demo");
@@ -445,7 +453,7 @@ story(
     const beganMs = performance.now();
     paastis.signal("SIGTERM");
     expect(await paastis.ended).toBe(0);
-    expect(performance.now() - beganMs).toBeLessThan(5_000);
+    expect(performance.now() - beganMs).toBeLessThan(within(5_000));
     expect([0, 503]).toContain(await waking);
     await eventually("nothing is left", () => docker.server.connections === 0);
     expect([up.status, docker.server.count("stop")]).toEqual(["running", 0]);
@@ -454,28 +462,31 @@ story(
   { startMs: 1_000 },
 );
 
-test.concurrent("docker: paastis check --online names the engine, or says why it is not to be had", async () => {
-  using folder = tempDir();
-  const socketPath = folder.file("docker.sock");
-  await using docker = await startFakeDocker({ clock: createSystemClock(), socketPath });
-  docker.addContainer("demo");
-  const check = async () => {
-    const child = Bun.spawn([EXECUTABLE, "check", "--online"], {
-      cwd: folder.path,
-      env: {
-        ...{ PATH: process.env.PATH ?? "", HOME: folder.path, PROVIDER_NAME: "docker" },
-        DOCKER_HOST: `unix://${socketPath}`,
-      },
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const said = (await child.stdout.text()) + (await child.stderr.text());
-    return { status: await child.exited, said };
-  };
-  const good = await check();
-  expect([good.status, good.said]).toEqual([0, expect.stringContaining(socketPath)]);
-  await docker.goDown("refuse");
-  const bad = await check();
-  expect(bad.status).not.toBe(0);
-  expect(bad.said).toContain(socketPath);
-});
+inTurn(
+  "docker: paastis check --online names the engine, or says why it is not to be had",
+  async () => {
+    using folder = tempDir();
+    const socketPath = folder.file("docker.sock");
+    await using docker = await startFakeDocker({ clock: createSystemClock(), socketPath });
+    docker.addContainer("demo");
+    const check = async () => {
+      const child = Bun.spawn([EXECUTABLE, "check", "--online"], {
+        cwd: folder.path,
+        env: {
+          ...{ PATH: process.env.PATH ?? "", HOME: folder.path, PROVIDER_NAME: "docker" },
+          DOCKER_HOST: `unix://${socketPath}`,
+        },
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const said = (await child.stdout.text()) + (await child.stderr.text());
+      return { status: await child.exited, said };
+    };
+    const good = await check();
+    expect([good.status, good.said]).toEqual([0, expect.stringContaining(socketPath)]);
+    await docker.goDown("refuse");
+    const bad = await check();
+    expect(bad.status).not.toBe(0);
+    expect(bad.said).toContain(socketPath);
+  },
+);

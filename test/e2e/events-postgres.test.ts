@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { everythingApp } from "../support/everything-app.ts";
+import { within } from "../support/pace.ts";
 import {
   type PostgresDatabase,
   type PostgresServer,
@@ -99,25 +100,25 @@ describe.skipIf(missing !== null)(`with a Postgres server${missing ? ` (${missin
     expect(JSON.stringify(paastis.lines)).not.toContain(server.password);
     expect(paastis.lines.filter(({ level }) => level === "error")).toEqual([]);
     expect(paastis.lines.filter(({ msg }) => msg === WAITING)).toHaveLength(2);
-  }, 30_000);
+  });
 
   test("postgres: a database that takes connections and says nothing delays neither start, requests nor stop", async () => {
     const database = await server.database();
     await using relay = await startTcpRelay(server.port);
     relay.freeze();
     await using paastis = await start(database.url.replace(/:\d+\//, `:${relay.port}/`));
-    expect(paastis.startedInMs).toBeLessThan(3_000);
+    expect(paastis.startedInMs).toBeLessThan(within(3_000));
     expect(await statusOf(paastis, "shop")).toBe(200);
     expect(relay.taken()).toBeGreaterThan(0);
     const startMs = performance.now();
     for (let n = 0; n < 200; n += 1) expect(await statusOf(paastis, "shop")).toBe(200);
-    expect(performance.now() - startMs).toBeLessThan(3_000);
+    expect(performance.now() - startMs).toBeLessThan(within(3_000));
 
     const stopMs = performance.now();
     paastis.signal("SIGTERM");
     expect(await paastis.ended).toBe(0);
-    expect(performance.now() - stopMs).toBeLessThan(9_000);
+    expect(performance.now() - stopMs).toBeLessThan(within(9_000));
     const lost = paastis.lines.find(({ msg }) => msg.includes("before the end and are lost"));
     expect(Number(lost?.events)).toBeGreaterThan(0);
-  }, 30_000);
+  });
 });

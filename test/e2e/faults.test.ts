@@ -254,19 +254,20 @@ test.concurrent("frozen: after SIGCONT nothing that waits is refused, cut, or pu
   await using paastis = await startPaastis({
     config: `apps:\n${everythingApp("shop")}${everythingApp("blog", {}, ["app_max_idle_time: 0.03"])}`,
     env: {
-      SERVER_KEEPALIVE_TIMEOUT: "1000",
-      SERVER_HEADERS_TIMEOUT: "1000",
-      UPSTREAM_TIMEOUT_MS: "1500",
+      SERVER_KEEPALIVE_TIMEOUT: "2000",
+      SERVER_HEADERS_TIMEOUT: "2000",
+      UPSTREAM_TIMEOUT_MS: "2500",
     },
   });
   const request = (path: string, key = "shop") =>
     `GET ${path} HTTP/1.1\r\nHost: ${key}.example\r\n\r\n`;
+  expect(await statusOf(paastis, "shop")).toBe(200);
+  expect(await statusOf(paastis, "blog")).toBe(200);
   using kept = await connectRaw(paastis.port);
   using half = await connectRaw(paastis.port);
   using slow = await connectRaw(paastis.port);
   kept.send(request("/", "blog"));
   expect((await kept.answer()).status).toBe(200);
-  expect(await statusOf(paastis, "shop")).toBe(200);
   half.send("GET / HTTP/1.1\r\nHo");
   slow.send(request("/slow?ms=800"));
   await Bun.sleep(100);

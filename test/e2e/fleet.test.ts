@@ -54,4 +54,4 @@ test("fleet: apps that are idle at once are stopped one after the other, and tho
   }
   expect(fake.scalesInFlightPeak).toBeLessThanOrEqual(2);
   expect(fake.violations).toEqual([]);
-}, 60_000);
+});

@@ -43,7 +43,7 @@ test.concurrent("killed: while an app is waking", async () => {
   await first.ended;
   expect(it.pids().filter(isAlive)).toHaveLength(1);
   await expectCleanRestart(it);
-}, 60_000);
+});
 
 test.concurrent("killed: while an app is awake", async () => {
   const it = setting({ bootMs: 0 });
@@ -53,7 +53,7 @@ test.concurrent("killed: while an app is awake", async () => {
   await first.ended;
   expect(it.pids().filter(isAlive)).toHaveLength(1);
   await expectCleanRestart(it);
-}, 60_000);
+});
 
 test.concurrent("killed: while an app is being stopped", async () => {
   const it = setting({ bootMs: 0, ignoresTerm: true });
@@ -63,7 +63,7 @@ test.concurrent("killed: while an app is being stopped", async () => {
   first.signal("SIGKILL");
   await first.ended;
   await expectCleanRestart(it);
-}, 60_000);
+});
 
 test.concurrent("killed: what sleeps is known to sleep, and events and last use are still there", async () => {
   const it = setting({ bootMs: 0 });
@@ -81,4 +81,4 @@ test.concurrent("killed: what sleeps is known to sleep, and events and last use 
   const names = database.query("SELECT name FROM events ORDER BY id").values().flat();
   database.close();
   expect(names.filter((name) => name === "APP_STOPPED")).toHaveLength(2);
-}, 60_000);
+});

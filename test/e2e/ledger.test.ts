@@ -189,4 +189,4 @@ test("ledger: every start and every end at the platform is told once, in its ord
   expect(books.filter(({ deeds, told }) => deeds !== told)).toEqual([]);
   expect(books.filter(({ deeds }) => deeds === "")).toEqual([]);
   expect(platform.fake.violations).toEqual([]);
-}, 60_000);
+});

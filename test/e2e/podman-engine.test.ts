@@ -2,6 +2,7 @@
 
 import { afterAll, describe, expect, test } from "bun:test";
 import { createApp, order, removeAllApps, statusOf } from "../support/engine-apps.ts";
+import { within } from "../support/pace.ts";
 import { type PodmanEngine, startPodmanEngine, whyNoPodman } from "../support/podman-engine.ts";
 import { quietPort } from "../support/quiet-port.ts";
 import { type RunningPaastis, startPaastis } from "../support/start-paastis.ts";
@@ -69,7 +70,7 @@ describe.skipIf(why !== null)("podman engine", () => {
       const killedMs = performance.now();
       await order(engine, "app-two", "kill");
       await paastis.untilEvent("app-two", "APP_STOPPED");
-      expect(performance.now() - killedMs).toBeLessThanOrEqual(2_000);
+      expect(performance.now() - killedMs).toBeLessThanOrEqual(within(2_000));
       expect(await textOf(paastis, "app-two")).toBe("app-two");
     },
     STORY_MAX_MS,

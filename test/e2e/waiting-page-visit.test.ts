@@ -30,11 +30,21 @@ const app = (key: string, command: string, env: Readonly<Record<string, string>>
     "",
   ].join("\n");
 
+/** An app that listens once it is told to, so that its waiting page lasts until the test has seen it. */
+function appWhenTold(key: string): { readonly config: string; readonly tell: () => void } {
+  const file = join(makeFolder(), "ready");
+  return {
+    config: app(key, VISITED, { READY_FILE: file }),
+    tell: () => writeFileSync(file, ""),
+  };
+}
+
+const shop = appWhenTold("shop");
 const CONFIG = [
   "apps:\n",
-  app("shop", VISITED, { READY_AFTER_MS: "700" }),
-  app("plain", VISITED, { READY_AFTER_MS: "700" }),
-  app("docs", "sleep 100"),
+  shop.config,
+  app("plain", VISITED),
+  app("docs", VISITED, { IS_SILENT: "yes" }),
   app("broken", "echo cannot open the database >&2; sleep 0.3; exit 3"),
 ].join("");
 
@@ -79,6 +89,7 @@ describe.skipIf(CHROMIUM === null)("a visit", () => {
     await page.getByRole("link", { name: "shop" }).click();
     await page.getByRole("heading", { name: "shop is waking up" }).waitFor();
     await page.getByText("This is the first wake we see").waitFor();
+    shop.tell();
     await untilTitle(page, "the app");
     expect(page.url()).toBe(addressOf("shop", "/a%20b?q=1&r=%3C#part"));
     expect(await page.locator("#visits").innerText()).toBe("1");
@@ -137,18 +148,18 @@ describe.skipIf(CHROMIUM === null)("a visit", () => {
     ["es-MX", "es", "docs se está despertando"],
   ] as const;
   test("every browser gets its page in its language", async () => {
-    await Promise.all(
-      HEADINGS.map(async ([locale, language, heading]) => {
-        await using visitor = await browser.visitor({ locale, extraHTTPHeaders: FROM_ELSEWHERE });
-        const { page, complaints } = visitor;
-        const answer = await page.goto(addressOf("docs"));
-        expect(answer?.status()).toBe(503);
-        expect(answer?.headers()["content-language"]).toBe(language);
-        await page.getByRole("heading", { name: heading }).waitFor();
-        expect(await page.locator("html").getAttribute("lang")).toBe(language);
-        expect(complaints).toEqual([]);
-      }),
-    );
+    for (const [locale, language, heading] of HEADINGS) {
+      // As a browser of that language sends it, from one window for all: each would cost half a second.
+      const extraHTTPHeaders = { ...FROM_ELSEWHERE, "accept-language": locale };
+      await using visitor = await browser.visitor({ extraHTTPHeaders });
+      const { page, complaints } = visitor;
+      const answer = await page.goto(addressOf("docs"));
+      expect(answer?.status()).toBe(503);
+      expect(answer?.headers()["content-language"]).toBe(language);
+      await page.getByRole("heading", { name: heading }).waitFor();
+      expect(await page.locator("html").getAttribute("lang")).toBe(language);
+      expect(complaints).toEqual([]);
+    }
   });
 
   test("to a host that is nobody's ends at a page that says so", async () => {
@@ -162,7 +173,9 @@ describe.skipIf(CHROMIUM === null)("a visit", () => {
   test("without JavaScript the app comes, too, with its query", async () => {
     const { page, requested } = plain;
     await untilTitle(page, "the app");
-    expect(requested).toEqual(Array(2).fill(addressOf("plain", "/x?y=1")));
+    // On a busy machine it has looked more than once.
+    expect(requested.length).toBeGreaterThan(1);
+    expect(new Set(requested)).toEqual(new Set([addressOf("plain", "/x?y=1")]));
     expect(page.url()).toBe(addressOf("plain", "/x?y=1"));
     expect(await page.locator("#visits").innerText()).toBe("1");
   });
@@ -180,8 +193,9 @@ describe.skipIf(CHROMIUM === null)("a theme", () => {
     mkdirSync(join(folder, "theme"));
     write("waiting", "<p>Acme</p>{{progress}}");
     write("error", "<p>Acme</p>{{problem}}");
+    const themed = appWhenTold("shop");
     await using paastis = await startPaastis({
-      config: `apps:\n${app("shop", VISITED, { READY_AFTER_MS: "4000" })}${app("docs", "sleep 100")}`,
+      config: `apps:\n${themed.config}${app("docs", "sleep 100")}`,
       env: { HOLD_GRACE_MS: "0", WAITING_PAGE_DIR: "theme" },
       folder,
     });
@@ -192,6 +206,7 @@ describe.skipIf(CHROMIUM === null)("a theme", () => {
     expect(
       await shown.evaluate<string>("getComputedStyle(document.querySelector('h1')).color"),
     ).toBe("rgb(1, 2, 3)");
+    themed.tell();
     await untilTitle(shown, "the app");
     expect(shown.url()).toEndWith("/?q=1#part");
     await shown.goto(`http://nobody.localhost:${paastis.port}/`);

@@ -133,7 +133,7 @@ describe.skipIf(KUBECTL === null)(`kubectl${because}`, () => {
     await using world = await start();
     const demo = world.fake.addWorkload("demo", { replicas: 0 });
     const child = world.spawn("get", "deployment", "demo", "-w", "-o", "json");
-    await until(() => world.fake.watches.count("deployments") === 1, 20_000);
+    await until(() => world.fake.watches.count("deployments") === 1);
     demo.scale(1);
     await until(() => demo.object.status.readyReplicas === 1);
     demo.delete();

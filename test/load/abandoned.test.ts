@@ -73,7 +73,7 @@ async function untilAtRest(program: Program): Promise<void> {
   await until(async () => {
     await Bun.sleep(50);
     return (await connectionsOfApp(program)) <= AT_REST;
-  }, 15_000);
+  });
 }
 
 test(`load: ${ABANDONED} abandoned requests leave no memory, no socket and no lease behind`, async () => {
@@ -91,10 +91,10 @@ test(`load: ${ABANDONED} abandoned requests leave no memory, no socket and no le
 
   await abandonMany(program.port, ABANDONED, chance);
   await untilAtRest(program);
-  await until(() => program.sockets() <= socketsBefore, 10_000);
+  await until(() => program.sockets() <= socketsBefore);
   const grownBytes = () => program.rssBytes() - bytesBefore;
   // What nobody needs any more is given back a moment later.
-  await until(() => grownBytes() < GROWTH_MAX_BYTES, 10_000).catch(() => null);
+  await until(() => grownBytes() < GROWTH_MAX_BYTES).catch(() => null);
   console.log(
     `seed ${seed}: sockets ${socketsBefore} before, ${program.sockets()} after; ` +
       `memory ${bytesBefore / 1024} KB before, ${grownBytes() / 1024} KB more after`,
@@ -106,4 +106,4 @@ test(`load: ${ABANDONED} abandoned requests leave no memory, no socket and no le
   await program.untilAllSleep();
   expect(program.lines.filter(({ level }) => level === "error")).toEqual([]);
   expect(program.stderr).toBe("");
-}, 60_000);
+}, 180_000);

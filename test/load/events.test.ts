@@ -1,6 +1,7 @@
 /** Server-sent events reach the client when they are sent. */
 
 import { expect, test } from "bun:test";
+import { within } from "../support/pace.ts";
 import { startProgram } from "./program.ts";
 
 const EVENTS = 150;
@@ -42,7 +43,7 @@ function share(latencies: readonly number[], part: number): number {
 test(`load: server-sent events arrive within ${LATENCY_MAX_MS} ms of being sent`, async () => {
   await using program = await startProgram({ apps: ["news"] });
   let [median, most] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let round = 0; round < ROUNDS_MAX && most >= LATENCY_MAX_MS; round += 1) {
+  for (let round = 0; round < ROUNDS_MAX && most >= within(LATENCY_MAX_MS); round += 1) {
     const streams = Array.from({ length: STREAMS }, () => latenciesOf(program.port));
     const latencies = (await Promise.all(streams)).flat();
     expect(latencies.length).toBe(STREAMS * EVENTS);
@@ -50,6 +51,6 @@ test(`load: server-sent events arrive within ${LATENCY_MAX_MS} ms of being sent`
     most = share(latencies, 0.95);
     console.log(`events: median ${median.toFixed(2)} ms, 95 % within ${most.toFixed(2)} ms`);
   }
-  expect(median).toBeLessThan(LATENCY_MAX_MS);
-  expect(most).toBeLessThan(LATENCY_MAX_MS);
-}, 60_000);
+  expect(median).toBeLessThan(within(LATENCY_MAX_MS));
+  expect(most).toBeLessThan(within(LATENCY_MAX_MS));
+}, 180_000);

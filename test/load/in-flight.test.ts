@@ -1,6 +1,7 @@
 /** Thousands of requests that wait for slow apps, and one app that is quick. */
 
 import { expect, test } from "bun:test";
+import { within } from "../support/pace.ts";
 import { createChance } from "../support/random.ts";
 import { until } from "../support/until.ts";
 import { connectHttp } from "./http-client.ts";
@@ -75,17 +76,17 @@ test(`load: ${SLOW_APPS.length * PER_APP} requests in flight to slow apps do not
     lines.push(...(await Promise.all(batch)));
   }
   for (const app of SLOW_APPS) {
-    await until(async () => (await requestsAt(program, app)) >= PER_APP, 10_000);
+    await until(async () => (await requestsAt(program, app)) >= PER_APP);
   }
   const loadedMs = await medianLatency(program);
   console.log(
     `median latency ${idleMs.toFixed(3)} ms when idle, ${loadedMs.toFixed(3)} ms under load`,
   );
   expect(answers.count).toBe(0);
-  expect(loadedMs).toBeLessThan(3 * idleMs + 10);
+  expect(loadedMs).toBeLessThan(within(3 * idleMs + 10));
 
   for (const line of lines) line.cut();
-  await until(() => program.sockets() < 100, 10_000);
+  await until(() => program.sockets() < 100);
   expect(program.lines.filter(({ level }) => level === "error")).toEqual([]);
   expect(program.stderr).toBe("");
-}, 60_000);
+}, 180_000);

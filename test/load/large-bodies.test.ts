@@ -1,4 +1,4 @@
-/** Large bodies between a fast side and a slow one: `BODY_GB=5` makes them that large, otherwise 512 MB. */
+/** Large bodies between a fast side and a slow one: `BODY_GB=5` makes them that large, otherwise 256 MB. */
 
 import { expect, test } from "bun:test";
 import { createChance } from "../support/random.ts";
@@ -8,9 +8,9 @@ import { type Program, startProgram } from "./program.ts";
 import type { LoadRequest } from "./request.ts";
 
 const GB = 1_073_741_824;
-const BODY_BYTES = Math.round(Number(process.env.BODY_GB ?? "0.5") * GB);
+const BODY_BYTES = Math.round(Number(process.env.BODY_GB ?? "0.25") * GB);
 const RSS_MAX_BYTES = 150 * 1_048_576;
-const TIMEOUT_MS = 30_000 + (BODY_BYTES / GB) * 60_000;
+const TIMEOUT_MS = 90_000 + (BODY_BYTES / GB) * 60_000;
 
 /** At first the slow side takes nothing, longer than the fast one needs to fill every buffer on the way. */
 const FIRST_PAUSE_MS = 500;

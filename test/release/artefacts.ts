@@ -169,7 +169,7 @@ async function tryOut(
     for await (const piece of child.stdout) log += Buffer.from(piece).toString();
   })();
   try {
-    await until(() => /"msg":"listening on /.test(log), 30_000);
+    await until(() => /"msg":"listening on /.test(log));
     const address = /"address":"([^"]+)"/.exec(log)?.[1];
     const browser = { host: "far.example", accept: "text/html", "sec-fetch-mode": "navigate" };
     const page = await fetch(`${address}/`, { headers: browser });

@@ -12,7 +12,8 @@ import type { Machine, ScriptedPlatform, SleepScript, WakeScript } from "./scrip
 import type { World } from "./world.ts";
 import { createPlatforms, createWorld, LABELS, NAMES } from "./world.ts";
 
-const RUNS = 400;
+/** More with the variable, as before a release. */
+const RUNS = Number(process.env.FUZZ_ROUNDS ?? 120);
 const STEPS = 60;
 const WAKE_SCRIPTS: readonly WakeScript[] = [
   "quick",

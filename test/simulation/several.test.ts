@@ -6,8 +6,9 @@
 import { describe, expect, test } from "bun:test";
 import { MISHAPS, playRush, playSeveral, playStop } from "./several-lives.ts";
 
-const RUNS = 12;
-const STOPS = 4;
+/** More with the variable, as before a release. */
+const RUNS = Number(process.env.FUZZ_ROUNDS ?? 5);
+const STOPS = 2;
 
 /** Plays lives from seeds that follow each other. @throws Error which names the first that went wrong */
 async function playMany(

@@ -12,7 +12,8 @@ import { createSwitchSea, type SwitchWay } from "../support/switch-sea.ts";
 import { createVirtualClock, type VirtualClock } from "../support/virtual-clock.ts";
 import { createVersions, type Versions } from "./versions.ts";
 
-const RUNS = 200;
+/** More with the variable, as before a release. */
+const RUNS = Number(process.env.FUZZ_ROUNDS ?? 80);
 const STEPS = 40;
 const INSTANCES = 3;
 

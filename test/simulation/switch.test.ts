@@ -8,7 +8,8 @@ import { type Chance, createChance } from "../support/random.ts";
 import { createVirtualClock, type VirtualClock } from "../support/virtual-clock.ts";
 import { createSwitchWorld, KEYS, type Key, type SwitchWorld } from "./switch-world.ts";
 
-const RUNS = 400;
+/** More with the variable, as before a release. */
+const RUNS = Number(process.env.FUZZ_ROUNDS ?? 150);
 const STEPS = 30;
 
 /** Plays one life from a seed. @returns what was wrong, or an empty list */

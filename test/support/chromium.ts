@@ -3,8 +3,14 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { until } from "./until.ts";
+import {
+  type Browser,
+  type BrowserContextOptions,
+  type ConsoleMessage,
+  chromium,
+  type Page,
+  type Request,
+} from "playwright-core";
 
 /** Where Chromium is, or `null`: its tests are then skipped. `BUN_CHROME_PATH` names another one. */
 export const CHROMIUM: string | null =
@@ -19,9 +25,18 @@ const SCREENSHOTS = resolve(import.meta.dir, "../../dist/screenshots");
 /** A test cannot make Chromium's own sandbox where it runs as root. */
 const FLAGS = ["--no-sandbox", "--disable-quic"];
 
-/** One Chromium; every visitor has a profile of its own. */
+/** One Chromium; no visitor knows anything of the others. */
 export interface Chromium extends AsyncDisposable {
-  visitor(options?: BrowserContextOptions): Promise<Visitor>;
+  visitor(options?: VisitorOptions): Promise<Visitor>;
+}
+
+/** Motion is reduced where nothing else is said, as it costs much where no graphics card draws it. */
+export interface VisitorOptions extends BrowserContextOptions {
+  /**
+   * A window that nobody had before, and nobody gets afterwards: for who changes more of it than an option says.
+   * Each is half a second of processor time. Default: where an option asks for it.
+   */
+  readonly isOwn?: boolean;
 }
 
 /** Somebody with a browser window. */
@@ -36,27 +51,78 @@ export interface Visitor extends AsyncDisposable {
 export async function startChromium(): Promise<Chromium> {
   if (CHROMIUM === null) throw new Error("Chromium is not installed");
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const idle: Page[] = [];
   return {
-    async visitor(options = {}) {
-      const context = await browser.newContext(options);
-      const page = await context.newPage();
-      const complaints: string[] = [];
-      const requested: string[] = [];
-      page.on("request", (request) => requested.push(request.url().replace(/#.*/, "")));
-      page.on("pageerror", (error) => complaints.push(error.message));
-      page.on("console", (message) => {
-        // That an address answered 503 is what these tests are about.
-        const isStatus = message.text().startsWith("Failed to load resource");
-        if (message.type() === "error" && !isStatus) complaints.push(message.text());
+    async visitor({ isOwn = false, ...options } = {}) {
+      const isReusable = !isOwn && Object.keys(options).every((key) => CHANGEABLE.has(key));
+      const page = isReusable
+        ? await dress(idle.pop() ?? (await openPage(browser, {})), options)
+        : await openPage(browser, options);
+      return follow(page, async () => {
+        if (isReusable && (await isClean(page))) idle.push(page);
+        else await page.context().close();
       });
-      return {
-        page,
-        complaints,
-        requested,
-        [Symbol.asyncDispose]: () => context.close(),
-      };
     },
     [Symbol.asyncDispose]: () => browser.close(),
+  };
+}
+
+/** Options that can be changed while a window is open. */
+const CHANGEABLE: ReadonlySet<string> = new Set<keyof BrowserContextOptions>([
+  ...(["viewport", "colorScheme", "reducedMotion", "extraHTTPHeaders", "storageState"] as const),
+]);
+
+/** Playwright's own. */
+const WINDOW = { width: 1280, height: 720 };
+
+async function openPage(browser: Browser, options: BrowserContextOptions): Promise<Page> {
+  const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+  return await context.newPage();
+}
+
+/** As if it had been opened with these options. */
+async function dress(page: Page, options: BrowserContextOptions): Promise<Page> {
+  const { viewport, colorScheme, reducedMotion, extraHTTPHeaders, storageState } = options;
+  await page.setViewportSize(viewport ?? WINDOW);
+  await page.emulateMedia({
+    colorScheme: colorScheme ?? "light",
+    reducedMotion: reducedMotion ?? "reduce",
+  });
+  await page.context().setExtraHTTPHeaders(extraHTTPHeaders ?? {});
+  if (typeof storageState === "object") await page.context().addCookies(storageState.cookies);
+  return page;
+}
+
+/** Leaves nothing of a visitor; `false`: that could not be done. Our pages store nothing but cookies. */
+async function isClean(page: Page): Promise<boolean> {
+  try {
+    await page.goto("about:blank");
+    await page.context().clearCookies();
+    return true;
+  } catch {
+    return false; // It hangs, or has crashed.
+  }
+}
+
+function follow(page: Page, dispose: () => Promise<void>): Visitor {
+  const complaints: string[] = [];
+  const requested: string[] = [];
+  const onRequest = (request: Request) => void requested.push(request.url().replace(/#.*/, ""));
+  const onError = (error: Error) => void complaints.push(error.message);
+  const onConsole = (message: ConsoleMessage) => {
+    // That an address answered 503 is what these tests are about.
+    const isStatus = message.text().startsWith("Failed to load resource");
+    if (message.type() === "error" && !isStatus) complaints.push(message.text());
+  };
+  page.on("request", onRequest).on("pageerror", onError).on("console", onConsole);
+  return {
+    page,
+    complaints,
+    requested,
+    async [Symbol.asyncDispose]() {
+      page.off("request", onRequest).off("pageerror", onError).off("console", onConsole);
+      await dispose();
+    },
   };
 }
 
@@ -68,15 +134,28 @@ export async function untilTitle(page: Page, title: string): Promise<void> {
     last = await page.title().catch(() => last);
     return last === title;
   };
-  await until(isThere, 10_000).catch((cause: unknown) => {
-    throw new Error(`The page is not "${title}" but "${last}"`, { cause });
-  });
+  if (await comesTrue(isThere)) return;
+  throw new Error(`The page is not "${title}" but "${last}"`);
+}
+
+/** How long a page may take on a busy machine, ms. */
+const PATIENCE_MS = 45_000;
+/** Each look is a message to the browser and back, so that more of them would be much work. */
+const LOOK_EVERY_MS = 100;
+
+async function comesTrue(holds: () => Promise<boolean>): Promise<boolean> {
+  const untilMs = performance.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    if (performance.now() > untilMs) return false;
+    await Bun.sleep(LOOK_EVERY_MS);
+  }
+  return true;
 }
 
 /** What axe-core finds wrong with a page as it is now, for people who cannot see it or use a mouse. */
 export async function accessibilityFaults(page: Page): Promise<readonly string[]> {
   // By the debugging protocol: the page's own policy lets no script of ours in.
-  await page.evaluate(axeSource());
+  if ((await page.evaluate("typeof axe")) === "undefined") await page.evaluate(axeSource());
   const found: unknown = await page.evaluate(
     "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html).join(' ')))",
   );
@@ -102,9 +181,7 @@ export async function untilInPage(page: Page, expression: string): Promise<void>
     last = await page.evaluate<unknown>(expression).catch((error: unknown) => error);
     return last === true;
   };
-  await until(isTrue, 10_000).catch((cause: unknown) => {
-    throw new Error(`In the page: ${expression} (last: ${last})`, { cause });
-  });
+  if (!(await comesTrue(isTrue))) throw new Error(`In the page: ${expression} (last: ${last})`);
 }
 
 /** How far a page is wider than its window, in CSS pixels. */

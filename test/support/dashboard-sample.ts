@@ -144,7 +144,8 @@ export function sampleApps(): readonly AppSummary[] {
 export function sampleDetails(): Partial<AppDetails> {
   return {
     holders: [
-      { kind: "request or socket", count: 3 },
+      { kind: "request", count: 2 },
+      { kind: "WebSocket or event stream", count: 1 },
       { kind: "linked from billing", count: 1 },
     ],
     requests: 18_234,

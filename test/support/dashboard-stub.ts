@@ -12,7 +12,11 @@ export interface DashboardStub extends AsyncDisposable {
   /** Left out of `details`: what `detailsOf` makes of the row. */
   readonly details: Map<string, Partial<AppDetails>>;
   /** What becomes of the next orders; `null`: they are carried out. */
-  refusal: { readonly status: number; readonly body: unknown } | null;
+  refusal: {
+    readonly status: number;
+    readonly body: unknown;
+    readonly headers?: Readonly<Record<string, string>>;
+  } | null;
   /** `POST`s that came, as `path?query`. */
   readonly orders: string[];
   /** Says that these rows are as they are now. */
@@ -40,6 +44,7 @@ export function appRow(key: string, more: Partial<AppSummary> = {}): AppSummary 
     lastUsed: ago(3 * HOUR_MS),
     next: { sleep: false, why: "is asleep", sleepsAt: null },
     keptAwakeUntil: null,
+    sleepsByItself: false,
     target: null,
     lastWake: null,
     activity: Array.from({ length: 48 }, () => 0),
@@ -145,8 +150,10 @@ function ordered(
   search: string,
 ): Response {
   stub.orders.push(pathname + (search === "?" ? "" : search));
-  if (stub.refusal !== null)
-    return Response.json(stub.refusal.body, { status: stub.refusal.status });
+  if (stub.refusal !== null) {
+    const { body, headers = {}, status } = stub.refusal;
+    return Response.json(body, { status, headers });
+  }
   const [, , key = "", verb = ""] = pathname.split("/");
   const app = stub.apps.get(decodeURIComponent(key)) ?? appRow(key);
   const phases: Readonly<Record<string, ShownPhase>> = { wake: "waking", sleep: "asleep" };

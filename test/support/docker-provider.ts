@@ -9,8 +9,10 @@ import type { PlatformFetch } from "../../src/providers/platform-api.ts";
 import type { Listing, Notice, Provider } from "../../src/providers/provider.ts";
 import { patient } from "../contract/provider.ts";
 import { type FakeDocker, type FakeDockerOptions, startFakeDocker } from "../fakes/fake-docker.ts";
+import { within } from "./pace.ts";
 import { type LogLine, recordingLog } from "./recording-log.ts";
 import { tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 export interface DockerTest extends AsyncDisposable {
   readonly fake: FakeDocker;
@@ -104,7 +106,7 @@ async function watch(provider: Provider, fake: FakeDocker): Promise<Watched> {
       lists += 1;
     },
   });
-  const giveUpMs = performance.now() + 10_000;
+  const giveUpMs = performance.now() + 30_000;
   while (fake.hub.listeners === 0) {
     if (performance.now() > giveUpMs) throw new Error("nobody listens to the events");
     await Bun.sleep(2);
@@ -160,6 +162,16 @@ export async function visit(step: Awaited<ReturnType<typeof wake>>): Promise<str
     }
   }
   return null;
+}
+
+/** The provider asks the engine nothing of itself any more: what it has heard has been looked at. */
+export async function untilQuiet({ fake }: DockerTest): Promise<void> {
+  const quietMs = within(100);
+  let [asked, sinceMs] = [fake.server.count(), performance.now()];
+  await until(() => {
+    if (fake.server.count() !== asked) [asked, sinceMs] = [fake.server.count(), performance.now()];
+    return performance.now() - sinceMs > quietMs;
+  });
 }
 
 /** What was logged for somebody to act on. */

@@ -78,17 +78,20 @@ export async function startFly(
 
 /** Wakes an app and follows that to its end. */
 export async function wakeFully(
-  { provider }: FlyTest,
+  { clock, provider }: FlyTest,
   { id }: FlyControl,
   snapshot: Snapshot | null = null,
 ) {
-  return await finish(provider, id, await provider.wake(id, snapshot, patient()));
+  return await finish(provider, id, await provider.wake(id, snapshot, patient()), clock);
 }
 
 /** Puts an app to sleep as the core does, and follows that to its end. The snapshot is as it would be stored. */
-export async function sleepFully({ provider }: FlyTest, { id }: FlyControl): Promise<Snapshot> {
+export async function sleepFully(
+  { clock, provider }: FlyTest,
+  { id }: FlyControl,
+): Promise<Snapshot> {
   const snapshot = await provider.takeSnapshot(id, patient());
-  await finish(provider, id, await provider.sleep(id, snapshot, patient()));
+  await finish(provider, id, await provider.sleep(id, snapshot, patient()), clock);
   return JSON.parse(JSON.stringify(snapshot));
 }
 

@@ -5,6 +5,7 @@ import { createEventBus, type NewEvent } from "../../src/events.ts";
 import { createMetrics, type Metrics } from "../../src/metrics/metrics.ts";
 import { createProviderCalls, type ProviderCalls } from "../../src/metrics/provider-calls.ts";
 import type { StoresState } from "../../src/stores-state.ts";
+import type { WebhookState } from "../../src/webhook-queue.ts";
 import { createSmallWorld, type SmallWorld } from "./small-world.ts";
 
 export interface MeteredWorld {
@@ -12,6 +13,7 @@ export interface MeteredWorld {
   readonly metrics: Metrics;
   readonly calls: ProviderCalls;
   stores: StoresState;
+  webhooks: readonly WebhookState[];
   emit(event: NewEvent): void;
   /** What Prometheus reads. */
   text(query?: string): Promise<string>;
@@ -47,6 +49,7 @@ export function createMeteredWorld(options: { readonly isFast?: boolean } = {}):
     providers: [{ ...world.provider, name: "docker", quotaLeft: () => 4321 }],
     calls,
     stores: () => metered.stores,
+    webhooks: { state: () => metered.webhooks },
     engine: () => ({ name: "socket", upstreamSockets: 7 }),
   });
   const answer: MeteredWorld["answer"] = (query, accept) =>
@@ -64,6 +67,7 @@ export function createMeteredWorld(options: { readonly isFast?: boolean } = {}):
       registry: { ...store, instance: "one", others: ["two"], isLeader: true, leader: "one" },
       events: { ...store, waiting: 3, dropped: 2 },
     },
+    webhooks: [],
     emit: bus.emit,
     answer,
     text,

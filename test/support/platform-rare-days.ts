@@ -3,7 +3,13 @@
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type SkippedStory, SOON, type StoryPlatform, untilAsleep } from "./platform-story.ts";
+import {
+  platformTest,
+  type SkippedStory,
+  SOON,
+  type StoryPlatform,
+  untilAsleep,
+} from "./platform-story.ts";
 import { eventually, makeFolder, type RunningPaastis, startPaastis } from "./start-paastis.ts";
 
 const EVERY_SECOND = "* * * * * *";
@@ -38,10 +44,7 @@ export function describeRareDays(
   for (const [what, play] of Object.entries(DAYS)) {
     const because = unused.get(what);
     unused.delete(what);
-    const title = because === undefined ? "" : ` (${because})`;
-    // A plain skip would divide those that are played at the same time.
-    const register = because === undefined ? test.concurrent : test.concurrent.skip;
-    register(`${name}: ${what}${title}`, async () => {
+    const playHere = async () => {
       await using platform = await makePlatform();
       const start = (env: Env, folder = makeFolder()) =>
         startPaastis({
@@ -51,7 +54,10 @@ export function describeRareDays(
         });
       await play({ platform, start });
       expect(platform.violations).toEqual([]);
-    });
+    };
+    if (because === undefined) platformTest(`${name}: ${what}`, playHere);
+    // A plain skip would divide those that are played at the same time.
+    else test.concurrent.skip(`${name}: ${what} (${because})`, playHere);
   }
   if (unused.size > 0) throw new Error(`no such day: ${[...unused.keys()].join(", ")}`);
 }

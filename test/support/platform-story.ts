@@ -1,6 +1,7 @@
 /** The whole story of a platform, played through the compiled program against the platform's fake. */
 
 import { expect, test } from "bun:test";
+import { testsInTurn } from "./in-turn.ts";
 import { eventually, type LogLine, type RunningPaastis, startPaastis } from "./start-paastis.ts";
 
 /** Process type -> how many of it the platform is told to run; platforms without types have `web` alone. */
@@ -75,6 +76,22 @@ interface Told {
   start(env?: Readonly<Record<string, string>>): Promise<RunningPaastis>;
 }
 
+/** What is told beside a story is a program more: all of them take turns. */
+const AT_ONCE_MAX = 6;
+
+/** Registers a test about a platform: beside others of its file, but no more than keep each other from being in time. */
+export const platformTest = testsInTurn(AT_ONCE_MAX);
+
+/** What a story is told with. */
+export interface StoryOptions {
+  readonly skip?: readonly SkippedStory[];
+  /**
+   * Leaves out what is the same for every platform, as nothing of its provider comes in that its contract does not
+   * show: three platforms that are unlike each other tell it. Default: it is told, too.
+   */
+  readonly isToldElsewhere?: boolean;
+}
+
 /**
  * Plays every part, each with a platform and a program of its own.
  * @param name comes first in the name of each test
@@ -83,45 +100,23 @@ interface Told {
 export function describeStory(
   name: string,
   makePlatform: () => Promise<StoryPlatform>,
-  options: { readonly skip?: readonly SkippedStory[] } = {},
+  { skip = [], isToldElsewhere = false }: StoryOptions = {},
 ): void {
-  const unused = new Map(options.skip?.map((entry) => [entry.test, entry.because]));
-  const inTurn = createPlaces(AT_ONCE_MAX);
-  for (const [what, play] of Object.entries(PARTS)) {
+  const parts = isToldElsewhere ? PARTS : { ...PARTS, ...SHARED_PARTS };
+  const unused = new Map(skip.map((entry) => [entry.test, entry.because]));
+  for (const [what, play] of Object.entries(parts)) {
     const because = unused.get(what);
     unused.delete(what);
-    const title = because === undefined ? "" : ` (${because})`;
+    const playHere = async () => {
+      await using platform = await makePlatform();
+      await play({ platform, start: (env) => startProgram(platform, env) });
+      expect(platform.violations).toEqual([]);
+    };
+    if (because === undefined) platformTest(`${name}: ${what}`, playHere);
     // A plain skip would divide those that are played at the same time.
-    const register = because === undefined ? test.concurrent : test.concurrent.skip;
-    register(`${name}: ${what}${title}`, () =>
-      inTurn(async () => {
-        await using platform = await makePlatform();
-        await play({ platform, start: (env) => startProgram(platform, env) });
-        expect(platform.violations).toEqual([]);
-      }),
-    );
+    else test.concurrent.skip(`${name}: ${what} (${because})`, playHere);
   }
   if (unused.size > 0) throw new Error(`no such test: ${[...unused.keys()].join(", ")}`);
-}
-
-/** Programs of one story that run at the same time: more of them would keep each other from being in time. */
-const AT_ONCE_MAX = 6;
-
-/** Makes a function that does what it is given, so many at a time, in order. */
-function createPlaces(count: number): (work: () => Promise<void>) => Promise<void> {
-  const queue: (() => void)[] = [];
-  let free = count;
-  return async (work) => {
-    if (free === 0) await new Promise<void>((resolve) => queue.push(resolve));
-    else free -= 1;
-    try {
-      await work();
-    } finally {
-      const next = queue.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
 }
 
 async function startProgram(
@@ -140,16 +135,19 @@ const PARTS: Readonly<Record<string, (told: Told) => Promise<void>>> = {
   "a rate limit is obeyed, and a wake gets through": rateLimit,
   "300 apps cost two list calls a sweep at most, and 10,000 warm requests none": counted,
   "while the API is away what is up is served, and afterwards apps wake again": outage,
-  "its apps are found, and what is no app costs no call": discovery,
   "an idle app sleeps, a request wakes it, and its formation is back exactly": journey,
-  "a thousand requests for a sleeping app are answered by one start": oneStart,
   "an app is not put to sleep while it is deployed": deployment,
   "a start that fails is told with the platform's reason, and other apps are not affected": failure,
   "a token that expired is renewed unseen": expiry,
   "a refused credential is told once, what is up stays reachable, and a wake finds out that it works again":
     refusal,
-  "an app that was deleted is forgotten after two sweeps": deletion,
   "a write whose answer was lost is not made twice": lostAnswer,
+};
+
+const SHARED_PARTS: typeof PARTS = {
+  "its apps are found, and what is no app costs no call": discovery,
+  "a thousand requests for a sleeping app are answered by one start": oneStart,
+  "an app that was deleted is forgotten after two sweeps": deletion,
 };
 
 async function discovery({ platform, start }: Told): Promise<void> {
@@ -222,6 +220,8 @@ async function expiry({ platform, start }: Told): Promise<void> {
   await paastis.untilEvent(app.key, "APP_DISCOVERED");
   platform.expireTokens();
   expect(await statusOf(paastis, app.key)).toBe(200);
+  // A call that meets two dead tokens is refused.
+  await sweeps(paastis, 1);
   platform.expireTokens();
   await sweeps(paastis, 2);
   expect(complaints(paastis)).toEqual([]);
@@ -338,7 +338,11 @@ async function statusOf(paastis: RunningPaastis, key: string): Promise<number> {
 
 /** The newest that is told of an app is that it sleeps: it may have slept before it was last used. */
 export async function untilAsleep(paastis: RunningPaastis, key: string): Promise<void> {
-  await eventually(`${key} sleeps`, () => paastis.events(key).at(-1) === "APP_STOPPED");
+  const isTold = () => paastis.events(key).at(-1) === "APP_STOPPED";
+  await eventually(`${key} sleeps`, isTold).catch((cause: unknown) => {
+    const lines = paastis.lines.slice(-30).map((line) => JSON.stringify(line));
+    throw new Error(`${key} does not sleep; the last lines:\n${lines.join("\n")}`, { cause });
+  });
 }
 
 /** What an operator would look into. */

@@ -94,7 +94,7 @@ export async function startPostgres(): Promise<PostgresServer> {
         () => true,
         () => false,
       );
-    }, 20_000);
+    });
   }
   async function stop(how: "fast" | "immediate" = "fast"): Promise<void> {
     running?.child.kill(how === "fast" ? "SIGINT" : "SIGQUIT");

@@ -123,7 +123,7 @@ export function uniqueInstance(): string {
 export async function until<T>(
   condition: () => T | Promise<T>,
   what: string,
-  limitMs = 10_000,
+  limitMs = 30_000,
 ): Promise<Exclude<T, undefined | false>> {
   const giveUpMs = performance.now() + limitMs;
   for (;;) {

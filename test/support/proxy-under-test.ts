@@ -29,7 +29,7 @@ export const testPaastis = test.skipIf(IS_OTHER);
 const HEADERS_TIMEOUT_MS = 500;
 const KEEPALIVE_TIMEOUT_MS = 1_000;
 
-const TEST_TIMEOUT_MS = 20_000;
+const TEST_TIMEOUT_MS = 60_000;
 
 export interface ProxyUnderTest {
   readonly upstream: UpstreamUnderTest;
@@ -142,7 +142,7 @@ function proxyAt(
 
 /** Its first request may have to wait for the app to be looked at. */
 async function isForwarding(proxy: ProxyUnderTest): Promise<void> {
-  await until(async () => (await proxy.exchange(ask("GET /"))).status === 200, 15_000);
+  await until(async () => (await proxy.exchange(ask("GET /"))).status === 200);
   if (!IS_OTHER) await until(async () => (await proxy.exchange(keptRequest)).status === 200);
 }
 

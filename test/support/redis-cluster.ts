@@ -64,7 +64,7 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
       const index = masters.indexOf(old);
       const next = index === -1 ? masters[followers.indexOf(old)] : followers[index];
       await next?.run("CLUSTER", "FAILOVER");
-      await until(async () => (await masterOf(key)) === next, 20_000);
+      await until(async () => (await masterOf(key)) === next);
       await untilAgreed(servers);
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
@@ -105,7 +105,7 @@ async function joinNodes(masters: readonly RedisServer[], followers: readonly Re
   await until(async () => {
     const known = await Promise.all(servers.map((server) => linesOf(server, "NODES")));
     return known.every((lines) => lines.length === servers.length && !lines.some(isHandshake));
-  }, 20_000);
+  });
   for (const [index, server] of followers.entries()) {
     await server.run("CLUSTER", "REPLICATE", String(await masters[index]?.run("CLUSTER", "MYID")));
   }
@@ -118,7 +118,7 @@ async function untilAgreed(servers: readonly RedisServer[]): Promise<void> {
     const states = await Promise.all(servers.map((server) => linesOf(server, "INFO")));
     const isUp = states.every((lines) => lines.includes("cluster_state:ok"));
     return isUp && new Set(lists).size === 1;
-  }, 20_000);
+  });
 }
 
 /** Who has which slots, as one server sees it. */

@@ -19,6 +19,12 @@ export interface RedisSentinel extends AsyncDisposable {
   readonly url: string;
   /** Who it is now, for the Sentinels. */
   master(): Promise<RedisServer>;
+  /**
+   * Starts one that has died: it follows whoever is the master now. Left alone, the Sentinels would have it do so too,
+   * after 2 to 30 s: they wait until they have looked at both for a while without a pause of their own.
+   * Source: Redis 7.0, `sentinelRefreshInstanceInfo` (four periods of publishing), `SENTINEL_TILT_PERIOD`.
+   */
+  comeBack(server: RedisServer): Promise<void>;
   /** Has them make the other one the master, and waits until it is, and the old one follows it. */
   failOver(): Promise<void>;
 }
@@ -58,7 +64,9 @@ export async function startRedisSentinel(
     // five periods of the ping, and take a promotion back that they have not heard of for four of publishing.
     // Source: Redis 7.0, `sentinelSelectSlave`, `sentinelRefreshInstanceInfo`.
     const pace = ["INFO-PERIOD", "500", "PING-PERIOD", "500", "PUBLISH-PERIOD", "500"];
-    await ask(sentinel, "DEBUG", ...pace, "ASK-PERIOD", "100");
+    // Held up by a busy machine for two seconds, a Sentinel trusts nobody for half a minute ("tilt"): here it does after a minute.
+    const tilt = ["TILT-TRIGGER", "60000", "TILT-PERIOD", "1000"];
+    await ask(sentinel, "DEBUG", ...pace, ...tilt, "ASK-PERIOD", "100");
   }
   async function master(): Promise<RedisServer> {
     const votes = await Promise.all(
@@ -81,7 +89,7 @@ export async function startRedisSentinel(
       const state = await leader?.info("replication");
       // Before it has said so itself, nothing is passed on to it.
       return state?.role === "master" && /state=online,.*lag=[01]$/.test(state.slave0 ?? "");
-    }, 20_000);
+    });
   }
   await untilSettled();
   const kept = undo.move();
@@ -93,6 +101,11 @@ export async function startRedisSentinel(
     sentinels,
     url: `redis+sentinel://${password === undefined ? "" : `:${password}@`}${nodes}/${MASTER_NAME}${end}`,
     master,
+    async comeBack(server) {
+      await server.start();
+      await server.run("REPLICAOF", "127.0.0.1", (await master()).port);
+      await untilSettled();
+    },
     async failOver() {
       const old = await master();
       const [sentinel] = sentinels;
@@ -105,7 +118,7 @@ export async function startRedisSentinel(
           await ask(sentinel, "FAILOVER", MASTER_NAME).catch(() => undefined);
         }
         return false;
-      }, 20_000);
+      });
       await untilSettled();
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

@@ -115,7 +115,7 @@ function createServer(options: RedisServerOptions & { readonly port: number }): 
     await until(async () => {
       if (server.child.exitCode !== null) throw new Error(`redis-server: ${await log.text()}`);
       return await isUp(socket);
-    }, 10_000);
+    });
   }
   async function kill(): Promise<void> {
     running?.child.kill("SIGKILL");

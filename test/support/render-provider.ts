@@ -76,14 +76,17 @@ export async function startRender(
 }
 
 /** Wakes a service and follows that to its end. */
-export async function wakeFully({ provider }: RenderTest, { id }: RenderControl) {
-  return await finish(provider, id, await provider.wake(id, { kind: "none" }, patient()));
+export async function wakeFully({ clock, provider }: RenderTest, { id }: RenderControl) {
+  return await finish(provider, id, await provider.wake(id, { kind: "none" }, patient()), clock);
 }
 
 /** Puts a service to sleep as the core does, and follows that to its end. */
-export async function sleepFully({ provider }: RenderTest, { id }: RenderControl): Promise<void> {
+export async function sleepFully(
+  { clock, provider }: RenderTest,
+  { id }: RenderControl,
+): Promise<void> {
   const snapshot = await provider.takeSnapshot(id, patient());
-  await finish(provider, id, await provider.sleep(id, snapshot, patient()));
+  await finish(provider, id, await provider.sleep(id, snapshot, patient()), clock);
 }
 
 /** What one look sees. */

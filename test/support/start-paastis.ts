@@ -36,7 +36,8 @@ export interface RunningPaastis extends AsyncDisposable {
 /** `PAASTIS_EXECUTABLE` names another build. */
 export const EXECUTABLE =
   process.env.PAASTIS_EXECUTABLE ?? resolve(import.meta.dir, "../../dist/paastis");
-const WAIT_MAX_MS = 20_000;
+/** Far longer than anything here takes on a busy machine, and shorter than a test may last, so that it can tell why. */
+const WAIT_MAX_MS = 45_000;
 
 const folders: string[] = [];
 atEnd(() => {
@@ -186,6 +187,19 @@ export async function eventually(what: string, holds: () => boolean | Promise<bo
     if (Date.now() > untilMs) throw new Error(`never came true: ${what}`);
     await Bun.sleep(20);
   }
+}
+
+/** Waits until so many requests use an app. */
+export async function untilInFlight(
+  { folder }: RunningPaastis,
+  app: string,
+  count: number,
+): Promise<void> {
+  const unix = join(folder, ".paastis", "admin.sock");
+  await eventually(`${count} requests use ${app}`, async () => {
+    const answer = await fetch(`http://admin/__metrics?app=${app}`, { unix });
+    return ((await answer.json()) as { inflight: number }).inflight === count;
+  });
 }
 
 /** Whether a process lives; a zombie does not. */

@@ -74,14 +74,17 @@ export async function startUpsun(
 }
 
 /** Wakes an environment and follows that to its end. */
-export async function wakeFully({ provider }: UpsunTest, { id }: UpsunControl) {
-  return await finish(provider, id, await provider.wake(id, { kind: "none" }, patient()));
+export async function wakeFully({ clock, provider }: UpsunTest, { id }: UpsunControl) {
+  return await finish(provider, id, await provider.wake(id, { kind: "none" }, patient()), clock);
 }
 
 /** Puts an environment to sleep as the core does, and follows that to its end. */
-export async function sleepFully({ provider }: UpsunTest, { id }: UpsunControl): Promise<void> {
+export async function sleepFully(
+  { clock, provider }: UpsunTest,
+  { id }: UpsunControl,
+): Promise<void> {
   const snapshot = await provider.takeSnapshot(id, patient());
-  await finish(provider, id, await provider.sleep(id, snapshot, patient()));
+  await finish(provider, id, await provider.sleep(id, snapshot, patient()), clock);
 }
 
 /** What one look sees. */

@@ -11,6 +11,8 @@ export const TOKEN = "a-token-of-these-tests";
 /** The place of one test. */
 export interface VersionedApp {
   readonly folder: string;
+  /** `paastis.yml`. */
+  readonly config: string;
   /** What the next start of the app is: `v2`, `v2 exits`; see `apps/versioned.ts`. */
   nextVersion(text: string): void;
   /** Process numbers of its versions, in the order of their starts. */
@@ -42,6 +44,7 @@ export function versionedApp(settings: readonly string[] = []): VersionedApp {
       : [];
   return {
     folder,
+    config,
     nextVersion,
     pids,
     living: () => pids().filter(isAlive),

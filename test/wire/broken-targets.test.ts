@@ -69,14 +69,14 @@ describe.each(ENGINES)("$name: before the head", (engine) => {
     // Through a name, so that it does not count as this machine and the connection is watched.
     const target = { ...targetOf(upstream.origin), host: "remote.test" };
     await using proxy = engine.start(upstream.origin, {
-      engine: { upstream: { connectTimeoutMs: 20 } },
+      engine: { upstream: { connectTimeoutMs: 1_000 } },
       admit: (head, handler) => handler.exchange(head, target),
     });
     using client = await connectRaw(proxy.port);
     client.send(get("/"));
     const request = await upstream.request();
     // The watch has connected, seen that somebody listens, and hung up.
-    const watched = performance.now() + 100;
+    const watched = performance.now() + 1_300;
     await until(() => performance.now() > watched && upstream.open === 1);
     request.reply("at last");
     expect((await client.answer()).body).toBe("at last");

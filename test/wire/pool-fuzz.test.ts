@@ -157,5 +157,5 @@ describe("socket: the pool", () => {
         throw new Error(`replay with PAASTIS_SEED=${seed}`, { cause: error });
       }
     }
-  }, 30_000);
+  }, 60_000);
 });

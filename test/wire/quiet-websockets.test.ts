@@ -7,7 +7,7 @@ import { isReleased, open, startEcho, startRaw } from "../support/websocket-peer
 const QUIET_MS = 120;
 const script = { policy: { websocketMaxQuietMs: QUIET_MS } };
 /** Far longer than the pauses of who talks, and shorter than all that they say. */
-const PATIENT_MS = 600;
+const PATIENT_MS = 1_500;
 const patient = { policy: { websocketMaxQuietMs: PATIENT_MS } };
 
 describe.each(ENGINES)("$name: quiet WebSockets", (engine) => {

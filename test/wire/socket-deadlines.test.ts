@@ -107,12 +107,12 @@ describe("socket: deadlines", () => {
       admit: () => textAnswer(200, "ok"),
     });
     using idle = await connectRaw(proxy.port);
+    const idleMs = performance.now();
     idle.send(GET);
     expect((await idle.answer()).body).toBe("ok");
-    const idleMs = performance.now();
     using slow = await connectRaw(proxy.port);
-    slow.send(GET.slice(0, 20));
     const slowMs = performance.now();
+    slow.send(GET.slice(0, 20));
     await idle.until(() => idle.isClosed);
     expect(performance.now() - idleMs).toBeGreaterThan(60);
     expect((await slow.answer()).status).toBe(408);

@@ -218,10 +218,10 @@ describe("socket: bodies", () => {
       received += data.length;
     });
     connection.socket.resume();
-    await until(() => received === bytes, 15_000);
+    await until(() => received === bytes);
     connection.write(OK);
     expect((await client.answer()).body).toBe("ok");
-  }, 20_000);
+  }, 60_000);
 });
 
 describe("socket: pipelining", () => {

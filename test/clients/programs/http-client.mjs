@@ -1,4 +1,4 @@
-/** Node's HTTP clients: `node http-client.mjs <story> <host:port>` says what happened, as JSON. */
+/** Node's HTTP clients: `node http-client.mjs` plays stories against `http://<host:port>`, see serve-stories.mjs. */
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -6,10 +6,9 @@ import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, Pool, request } from "undici";
 import { resolveEverythingHere } from "./every-host-is-here.mjs";
+import { serveStories } from "./serve-stories.mjs";
 
 resolveEverythingHere();
-const [, , story, host] = process.argv;
-const origin = `http://${host}`;
 
 async function sumOf(body) {
   const hash = createHash("sha256");
@@ -31,7 +30,7 @@ function piecewise(pieces, bytes) {
 }
 
 /** Asks for files of sizes from `first` on, all at once. */
-async function sumsOfFiles(dispatcher, { first, count }) {
+async function sumsOfFiles(dispatcher, { origin, first, count }) {
   const asked = Array.from({ length: count }, async (_, index) => {
     const path = `/file?bytes=${first + index}`;
     const { body } = await dispatcher.request({ origin, path, method: "GET" });
@@ -40,14 +39,14 @@ async function sumsOfFiles(dispatcher, { first, count }) {
   return await Promise.all(asked);
 }
 
-async function countsOf(agentOrPool) {
+async function countsOf(agentOrPool, origin) {
   const { body } = await agentOrPool.request({ origin, path: "/echo", method: "GET" });
   return (await body.json()).seen;
 }
 
 /** One exchange by Node's own client. */
-async function exchange(path, { body, ...options } = {}) {
-  const outgoing = httpRequest(`${origin}${path}`, options);
+async function exchange(url, { body, ...options } = {}) {
+  const outgoing = httpRequest(url, options);
   const events = [];
   outgoing.on("information", ({ statusCode, headers }) => events.push({ statusCode, headers }));
   const responded = once(outgoing, "response");
@@ -68,79 +67,84 @@ async function exchange(path, { body, ...options } = {}) {
 }
 
 const stories = {
-  async pipelining() {
+  async pipelining(origin) {
     const pool = new Pool(origin, { connections: 2, pipelining: 10 });
-    let inFlight = 0;
+    let [inFlight, isOver] = [0, false];
     pool.on("connect", () => {
       const look = () => {
         inFlight = Math.max(inFlight, pool.stats.running);
-        setImmediate(look).unref();
+        if (!isOver) setImmediate(look);
       };
       look();
     });
-    const sums = await sumsOfFiles(pool, { first: 1000, count: 200 });
+    const sums = await sumsOfFiles(pool, { origin, first: 1000, count: 200 });
+    isOver = true;
     return { sums, inFlight };
   },
-  async concurrent() {
+  async concurrent(origin) {
     const agent = new Agent({ connections: 50 });
-    return await sumsOfFiles(agent, { first: 100_000, count: 300 });
+    return await sumsOfFiles(agent, { origin, first: 100_000, count: 300 });
   },
-  async upload() {
+  async upload(origin) {
     const { body, sum } = piecewise(256, 64 * 1024);
     const answer = await request(`${origin}/sum`, { method: "POST", body });
     return { got: await answer.body.json(), sent: sum() };
   },
-  async trailers() {
+  async trailers(origin) {
     const { body, trailers } = await request(`${origin}/trailers`);
     return { text: await body.text(), trailers };
   },
-  async hints() {
+  async hints(origin) {
     const infos = [];
     const onInfo = ({ statusCode, headers }) => infos.push({ statusCode, headers });
     const { body, statusCode } = await request(`${origin}/hints`, { onInfo });
     return { infos, statusCode, text: await body.text() };
   },
-  async abort() {
+  async abort(origin) {
     const agent = new Agent();
-    const before = (await countsOf(agent)).broken;
+    const before = (await countsOf(agent, origin)).broken;
     const abort = new AbortController();
     const { body } = await request(`${origin}/endless`, { signal: abort.signal });
     await body[Symbol.asyncIterator]().next();
     abort.abort();
-    while ((await countsOf(agent)).broken === before) await sleep(10);
-    return (await countsOf(agent)).broken - before;
+    while ((await countsOf(agent, origin)).broken === before) await sleep(10);
+    return (await countsOf(agent, origin)).broken - before;
   },
-  async head() {
+  async head(origin) {
     const { statusCode, headers, body } = await request(`${origin}/file?bytes=5000000`, {
       method: "HEAD",
     });
     return { statusCode, length: headers["content-length"], body: await body.text() };
   },
-  async keepAlive() {
+  async keepAlive(origin) {
     const agent = new HttpAgent({ keepAlive: true, maxSockets: 1 });
     const reused = [];
     for (let index = 0; index < 50; index += 1) {
-      reused.push((await exchange(`/echo?${index}`, { agent })).reused);
+      reused.push((await exchange(`${origin}/echo?${index}`, { agent })).reused);
     }
     agent.destroy();
     return reused;
   },
-  async expect() {
+  async expect(origin) {
     const headers = { Expect: "100-continue", "Content-Length": 5 };
-    const { statusCode, text } = await exchange("/sum", { method: "POST", headers, body: "hello" });
+    const { statusCode, text } = await exchange(`${origin}/sum`, {
+      method: "POST",
+      headers,
+      body: "hello",
+    });
     return { statusCode, bytes: JSON.parse(text).bytes };
   },
-  async nodeHints() {
-    const { events, text } = await exchange("/hints");
+  async nodeHints(origin) {
+    const { events, text } = await exchange(`${origin}/hints`);
     return { infos: events, text };
   },
-  async requestTrailers() {
+  async requestTrailers(origin) {
     const trailers = { "X-Sum": "42" };
-    const { text } = await exchange("/sum", { method: "POST", body: "hello", trailers });
+    const { text } = await exchange(`${origin}/sum`, { method: "POST", body: "hello", trailers });
     const { bytes, trailers: got } = JSON.parse(text);
     return { bytes, trailers: got };
   },
-  async fetch() {
+  async fetch(origin) {
     const { body, sum } = piecewise(64, 64 * 1024);
     const sent = await fetch(`${origin}/sum`, { method: "PUT", body, duplex: "half" });
     const { sha256 } = await sent.json();
@@ -154,6 +158,8 @@ const stories = {
   },
 };
 
-console.log(JSON.stringify(await stories[story]()));
-// Pools keep their connections, and with them this process.
-process.exit(0);
+const withOrigin = Object.entries(stories).map(([name, play]) => [
+  name,
+  (host) => play(`http://${host}`),
+]);
+await serveStories(Object.fromEntries(withOrigin));

@@ -1,20 +1,17 @@
-/**
- * The `ws` package as a client, under Node: `node ws-client.mjs <story> <host:port> [details]` says
- * what happened, as JSON.
- */
+/** The `ws` package as a client, under Node: `node ws-client.mjs` plays stories, see serve-stories.mjs. */
 
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { WebSocket } from "ws";
 import { resolveEverythingHere } from "./every-host-is-here.mjs";
+import { serveStories } from "./serve-stories.mjs";
 
 resolveEverythingHere();
-const [, , story, host, details = "{}"] = process.argv;
 
 const sum = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-async function open(target, protocols = [], options = {}) {
-  const socket = new WebSocket(`ws://${host}${target}`, protocols, {
+async function open(url, protocols = [], options = {}) {
+  const socket = new WebSocket(url, protocols, {
     maxPayload: 128 * 1024 * 1024,
     ...options,
   });
@@ -35,8 +32,8 @@ async function leave(socket, code, reason) {
 }
 
 const stories = {
-  async echo() {
-    const socket = await open("/echo");
+  async echo(host) {
+    const socket = await open(`ws://${host}/echo`);
     const text = await ask(socket, "grüße, 世界 🌍");
     const bytes = randomBytes(70_000);
     const binary = await ask(socket, bytes);
@@ -48,8 +45,8 @@ const stories = {
       end: await leave(socket, 1000, "done"),
     };
   },
-  async order() {
-    const socket = await open("/echo");
+  async order(host) {
+    const socket = await open(`ws://${host}/echo`);
     const came = [];
     const all = new Promise((resolve) => {
       socket.on("message", (data) => came.push(String(data)) === 2000 && resolve());
@@ -59,8 +56,8 @@ const stories = {
     await leave(socket, 1000);
     return came.every((text, index) => text === String(index));
   },
-  async pings() {
-    const socket = await open("/echo");
+  async pings(host) {
+    const socket = await open(`ws://${host}/echo`);
     socket.ping("hello");
     const [pong] = await once(socket, "pong");
     const other = new WebSocket(`ws://${host}/pinging`);
@@ -68,8 +65,8 @@ const stories = {
     await Promise.all([leave(socket, 1000), leave(other, 1000)]);
     return { pong: String(pong), ping: String(ping), message: String(message) };
   },
-  async compression() {
-    const socket = await open("/echo", [], { perMessageDeflate: { threshold: 0 } });
+  async compression(host) {
+    const socket = await open(`ws://${host}/echo`, [], { perMessageDeflate: { threshold: 0 } });
     const text = "again and ".repeat(100_000);
     const echoed = String((await ask(socket, text)).data) === text;
     // What came over the wire, with its frame headers: the library does not count it.
@@ -77,37 +74,36 @@ const stories = {
     await leave(socket, 1000);
     return { extensions: socket.extensions, echoed, wireBytes };
   },
-  async subprotocols() {
-    const chosen = await open("/echo", ["first", "second"]);
+  async subprotocols(host) {
+    const chosen = await open(`ws://${host}/echo`, ["first", "second"]);
     await leave(chosen, 1000);
     return chosen.protocol;
   },
-  async noSubprotocol() {
+  async noSubprotocol(host) {
     const socket = new WebSocket(`ws://${host}/echo`, ["first"]);
     const [error] = await once(socket, "error");
     return error.message;
   },
-  async closeByClient() {
-    const { code, reason } = JSON.parse(details);
-    return await leave(await open("/echo"), code, reason);
+  async closeByClient(host, { code, reason }) {
+    return await leave(await open(`ws://${host}/echo`), code, reason);
   },
-  async closeByApp() {
-    const socket = await open(`/closed-by-app?${new URLSearchParams(JSON.parse(details))}`);
+  async closeByApp(host, details) {
+    const socket = await open(`ws://${host}/closed-by-app?${new URLSearchParams(details)}`);
     const [code, reason] = await once(socket, "close");
     return { code, reason: String(reason) };
   },
-  async vanishing() {
+  async vanishing(host) {
     const socket = new WebSocket(`ws://${host}/vanishing`);
     const [code] = await once(socket, "close");
     return code;
   },
-  async vanishingClient() {
-    const socket = await open("/echo");
+  async vanishingClient(host) {
+    const socket = await open(`ws://${host}/echo`);
     socket.terminate();
     const [code] = await once(socket, "close");
     return code;
   },
-  async refused() {
+  async refused(host) {
     const socket = new WebSocket(`ws://${host}/guarded`);
     const [, response] = await once(socket, "unexpected-response");
     let body = "";
@@ -115,8 +111,8 @@ const stories = {
     const { statusCode, headers } = response;
     return { statusCode, body, asks: headers["www-authenticate"], why: headers["x-why"] };
   },
-  async large() {
-    const socket = await open("/echo", [], { perMessageDeflate: false });
+  async large(host) {
+    const socket = await open(`ws://${host}/echo`, [], { perMessageDeflate: false });
     const bytes = randomBytes(16 * 1024 * 1024);
     const { data } = await ask(socket, bytes);
     await leave(socket, 1000);
@@ -124,6 +120,4 @@ const stories = {
   },
 };
 
-console.log(JSON.stringify(await stories[story]()));
-// A refused handshake leaves a connection that could be used again, and keeps this process.
-process.exit(0);
+await serveStories(stories);

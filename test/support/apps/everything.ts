@@ -1,11 +1,12 @@
 /**
  * A real app for the tests: answers, streams, takes uploads and sockets, crashes when told to.
  * BOOT_MS: how long it takes before it listens. RUNS_FILE: gets a line with its pid at each start.
+ * ENDS_POLITELY: told to end, it takes nothing new and answers what it has.
  */
 
 import { appendFileSync } from "node:fs";
 
-const { PORT, BOOT_MS = "0", RUNS_FILE } = process.env;
+const { PORT, BOOT_MS = "0", RUNS_FILE, ENDS_POLITELY } = process.env;
 if (RUNS_FILE !== undefined) appendFileSync(RUNS_FILE, `${process.pid}\n`);
 await Bun.sleep(Number(BOOT_MS));
 
@@ -42,6 +43,16 @@ const server = Bun.serve({
 });
 const listeningSinceMs = performance.timeOrigin + performance.now();
 console.log(`listening on ${server.port}`);
+
+if (ENDS_POLITELY !== undefined) process.once("SIGTERM", endPolitely);
+
+async function endPolitely(): Promise<void> {
+  void server.stop();
+  // A connection whose request has not been read yet is none that the server counts.
+  do await Bun.sleep(300);
+  while (server.pendingRequests > 0);
+  process.exit(0);
+}
 
 /** One byte every 100 ms. */
 function trickle(seconds: number): Response {
