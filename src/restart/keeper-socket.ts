@@ -5,6 +5,7 @@
 
 import type { Socket, SocketHandler } from "bun";
 import type { CancelTimer, Clock } from "../clock.ts";
+import { createHearers } from "./hearers.ts";
 import type { Channel, ToPredecessor, ToSuccessor } from "./messages.ts";
 
 /** The end of the process that keeps children. */
@@ -23,7 +24,7 @@ const HAND_ON_MS = 120_000;
 
 /** @param path for nobody but us. @throws Error when it cannot be listened on */
 export function listenAsKeeper(path: string, clock: Clock): KeeperSocket {
-  const heard = new Set<(message: ToPredecessor) => void>();
+  const { onMessage, tell } = createHearers<ToPredecessor>();
   const closed = Promise.withResolvers<void>();
   let current: Line | null = null;
   // Only who has taken command can be missed: a process that comes to nothing before is followed by another.
@@ -37,7 +38,7 @@ export function listenAsKeeper(path: string, clock: Clock): KeeperSocket {
       isCommanded = false;
       cancel = clock.after(HAND_ON_MS, closed.resolve);
     }
-    for (const callback of [...heard]) callback(message);
+    tell(message);
   };
   const listener = Bun.listen<Line | undefined>({
     unix: path,
@@ -58,10 +59,7 @@ export function listenAsKeeper(path: string, clock: Clock): KeeperSocket {
   });
   return {
     send: (message) => current?.write(message),
-    onMessage(callback) {
-      heard.add(callback);
-      return () => heard.delete(callback);
-    },
+    onMessage,
     closed: closed.promise,
     close() {
       cancel();
@@ -72,7 +70,7 @@ export function listenAsKeeper(path: string, clock: Clock): KeeperSocket {
 
 /** Speaks to the process that listens there. One that does not is gone: `closed` is fulfilled. */
 export function reachKeeper(path: string): KeeperReach {
-  const heard = new Set<(message: ToSuccessor) => void>();
+  const { onMessage, tell } = createHearers<ToSuccessor>();
   const closed = Promise.withResolvers<void>();
   const early: ToPredecessor[] = [];
   let line: Line | null = null;
@@ -80,12 +78,9 @@ export function reachKeeper(path: string): KeeperReach {
   const over = () => {
     if (!isHandedOn) closed.resolve();
   };
-  const hear = (message: ToSuccessor) => {
-    for (const callback of [...heard]) callback(message);
-  };
   const handler: SocketHandler<Line | undefined> = {
     open(socket) {
-      line = createLine(socket, hear);
+      line = createLine(socket, tell);
       socket.data = line;
       for (const message of early.splice(0)) line.write(message);
       if (isHandedOn) socket.end();
@@ -102,10 +97,7 @@ export function reachKeeper(path: string): KeeperReach {
   };
   return {
     send,
-    onMessage(callback) {
-      heard.add(callback);
-      return () => heard.delete(callback);
-    },
+    onMessage,
     closed: closed.promise,
     handOn() {
       send({ kind: "hand-on" });

@@ -1,5 +1,6 @@
 /** The process whose place this one takes, as this one sees it. */
 
+import { createHearers } from "./hearers.ts";
 import {
   type Channel,
   type Estate,
@@ -32,21 +33,17 @@ export function predecessorOf(self: ConnectedProcess): Predecessor | null {
   const pid = Number(self.env[PREDECESSOR_VARIABLE] ?? "");
   // A variable alone may have been inherited.
   if (self.send === undefined || pid !== self.ppid) return null;
-  const heard = new Set<(message: ToSuccessor) => void>();
+  const { onMessage, tell } = createHearers<ToSuccessor>();
   const closed = Promise.withResolvers<void>();
   let isOpen = true;
   self.on("message", (message) => {
     // Nobody else has the other end.
-    for (const callback of [...heard]) callback(message as ToSuccessor);
+    tell(message as ToSuccessor);
   });
   self.on("disconnect", () => {
     isOpen = false;
     closed.resolve();
   });
-  const onMessage = (callback: (message: ToSuccessor) => void) => {
-    heard.add(callback);
-    return () => heard.delete(callback);
-  };
   const send = (message: ToPredecessor) => {
     if (!isOpen) return;
     try {

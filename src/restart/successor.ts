@@ -3,6 +3,7 @@
 import type { Clock } from "../clock.ts";
 import { sleep } from "../clock.ts";
 import { messageOf } from "../errors.ts";
+import { createHearers } from "./hearers.ts";
 import {
   type Channel,
   type Estate,
@@ -45,7 +46,7 @@ const BEGIN_MS = 30_000;
 export function launchSuccessor(image: Image, fd: number, clock: Clock): Successor {
   // The watchdog is to be fed by whoever is the service: a number would say that it is nobody but us.
   const { WATCHDOG_PID: _, ...environment } = image.environment;
-  const heard = new Set<(message: ToPredecessor) => void>();
+  const { onMessage, tell } = createHearers<ToPredecessor>();
   const closed = Promise.withResolvers<void>();
   const child = Bun.spawn([image.executable, ...image.args], {
     env: { ...environment, [PREDECESSOR_VARIABLE]: String(image.pid) },
@@ -53,7 +54,7 @@ export function launchSuccessor(image: Image, fd: number, clock: Clock): Success
     serialization: "json",
     ipc(message) {
       // Nobody else has the other end.
-      for (const callback of [...heard]) callback(message as ToPredecessor);
+      tell(message as ToPredecessor);
     },
     onDisconnect: () => closed.resolve(),
   });
@@ -63,10 +64,6 @@ export function launchSuccessor(image: Image, fd: number, clock: Clock): Success
   });
   // Whoever waits for something looks at it.
   ended.catch(() => undefined);
-  const onMessage = (callback: (message: ToPredecessor) => void) => {
-    heard.add(callback);
-    return () => heard.delete(callback);
-  };
   const said = <K extends ToPredecessor["kind"]>(kind: K) => firstOf(onMessage, kind);
   const prepared = said("prepared");
   const within = async <T>(wanted: Promise<T>, limitMs: number, what: string): Promise<T> => {
